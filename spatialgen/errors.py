@@ -1,0 +1,54 @@
+"""What can go wrong through no fault of the code, said in one sentence each.
+
+SpatialgenError
+├── ParamsError    params.yaml: unknown key, value out of range        (also a ValueError)
+├── InputError     the user's own files: missing, empty, headerless    (also a ValueError)
+├── QueryError     SQL that does not run or may not run                (also a ValueError)
+├── LakeError      a table is missing, or apart from its manifest
+└── DiskFullError  no space left
+
+Every message names the value, the cause and the remedy.
+"""
+
+import errno
+
+
+class SpatialgenError(Exception):
+    """Root of all errors that a user can mend."""
+
+
+class ParamsError(SpatialgenError, ValueError):
+    """params.yaml holds something that no stage understands."""
+
+
+class InputError(SpatialgenError, ValueError):
+    """A file that the user brought cannot be used."""
+
+
+class QueryError(SpatialgenError, ValueError):
+    """A query is wrong, or would write."""
+
+
+class LakeError(SpatialgenError):
+    """A table is not where its manifest says."""
+
+
+class DiskFullError(SpatialgenError):
+    """A disk is full; everything committed before is safe."""
+
+
+def explain(error: BaseException) -> SpatialgenError | None:
+    """The SpatialgenError to show for `error`, or None where it is a defect of ours.
+
+    Lance and DuckDB report a full disk as errors of their own kinds, so the text decides.
+    """
+    if isinstance(error, SpatialgenError):
+        return error
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+        place = f" at {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        return DiskFullError(
+            f"the disk is full{place}: everything committed so far is kept; free some space "
+            '("spatialgen store gc", "dvc gc --workspace") and run the same command again'
+        )
+    return None

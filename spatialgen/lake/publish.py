@@ -1,0 +1,203 @@
+"""From rows to a published table: written once per content, shared by hard links.
+
+`.lake/published/<table>/<digest>` holds each version once. The DVC out `lake/<table>.lance` shares
+its files, so going back to old content, or arriving at equal content by another way, writes nothing
+and gives byte-identical outs. A kill leaves scratch folders and nothing else.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+from spatialgen.lake import duck
+from spatialgen.lake.links import link_file, link_tree, scratch_beside
+from spatialgen.lake.manifest import Manifest, describe
+from spatialgen.lake.schemas import TableSpec
+
+SIDECAR = "manifest.json"  # a copy inside the table's folder tells whether the two belong together
+ADDRESSES_PER_DELETE = 10_000
+
+
+def publish_rows(
+    spec: TableSpec, batches: Iterable[pa.RecordBatch], published: Path, out: Path
+) -> Manifest:
+    """Publish rows that arrive in the order of `spec.key`; later rows of an equal key are dropped.
+
+    Memory stays at a few batches. Returns the manifest that is also written beside `out`.
+    """
+
+    def write(scratch: Path) -> lance.LanceDataset:
+        reader = pa.RecordBatchReader.from_batches(spec.schema, _unique(spec, batches))
+        return lance.write_dataset(reader, str(scratch), schema=spec.schema)
+
+    return _publish(spec, write, published, out)
+
+
+def publish_fragments(
+    spec: TableSpec, store: lance.LanceDataset, wanted: pa.Table, published: Path, out: Path
+) -> Manifest:
+    """Publish the store's rows whose key is in `wanted`, without copying a blob.
+
+    The new table shares the data files of the fragments that hold a wanted row; their other rows,
+    and repeated keys, are marked deleted. One more percent of rows costs one more percent of bytes.
+    """
+    (key,) = spec.key
+    fragments, unwanted = _choose_fragments(store, wanted, key)
+
+    def write(scratch: Path) -> lance.LanceDataset:
+        if not fragments:
+            empty = spec.schema.empty_table()
+            return lance.write_dataset(empty, str(scratch), schema=store.schema)
+        return link_fragments(store, fragments, unwanted, scratch)
+
+    return _publish(spec, write, published, out)
+
+
+def link_fragments(
+    source: lance.LanceDataset, fragments: list[int], unwanted: list[int], target: Path
+) -> lance.LanceDataset:
+    """A new dataset at `target` of some `fragments` of `source`, less the `unwanted` addresses."""
+    chosen = [source.get_fragment(number).metadata for number in fragments]
+    root = Path(source.uri)
+    (target / "data").mkdir(parents=True)
+    for fragment in chosen:
+        for data_file in fragment.files:
+            link_data_file(root / "data" / data_file.path, target / "data")
+        if fragment.deletion_file:
+            relative = Path(fragment.deletion_file.path(fragment.id))
+            (target / relative).parent.mkdir(exist_ok=True)
+            link_file(root / relative, target / relative)
+    operation = lance.LanceOperation.Overwrite(source.schema, chosen)
+    dataset = lance.LanceDataset.commit(str(target), operation)
+    # Overwrite numbers the fragments anew, in the order given.
+    renumbered = {old: new for new, old in enumerate(fragments)}
+    addresses = [renumbered[a >> 32] << 32 | a & 0xFFFFFFFF for a in unwanted]
+    for start in range(0, len(addresses), ADDRESSES_PER_DELETE):
+        listed = ", ".join(map(str, addresses[start : start + ADDRESSES_PER_DELETE]))
+        dataset.delete(f"_rowaddr in ({listed})")
+    return dataset
+
+
+def link_data_file(data_file: Path, folder: Path) -> None:
+    """Share a Lance data file and the folder of blob files that belongs to it."""
+    link_file(data_file, folder / data_file.name)
+    blobs = data_file.with_suffix("")
+    if blobs.is_dir():
+        shutil.copytree(blobs, folder / blobs.name, copy_function=link_file)
+
+
+def sidecar(table: Path) -> Manifest | None:
+    """The manifest inside a table's folder, or None where the folder is no published table."""
+    return Manifest.read(table / SIDECAR)
+
+
+def seal(spec: TableSpec, scratch: Path, published: Path) -> Manifest:
+    """Give a finished scratch dataset its place under `published`, unless it is there already."""
+    manifest = describe(spec, lance.dataset(str(scratch)))
+    manifest.write(scratch / SIDECAR)
+    place = published / spec.name / manifest.digest
+    if is_sound(place, manifest):
+        shutil.rmtree(scratch)
+        return manifest
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        scratch.rename(place)
+    except OSError:  # another run has published the same rows in between
+        if not is_sound(place, manifest):
+            raise
+        shutil.rmtree(scratch)
+    return manifest
+
+
+def is_sound(place: Path, manifest: Manifest) -> bool:
+    """Whether `place` holds the table of `manifest`, readable to its last file."""
+    if sidecar(place) != manifest:
+        return False
+    try:
+        dataset = lance.dataset(str(place))
+        for fragment in dataset.get_fragments():
+            fragment.validate()
+        return bool(dataset.count_rows() == manifest.rows)
+    except (OSError, ValueError):
+        return False
+
+
+def _publish(
+    spec: TableSpec,
+    write: Callable[[Path], lance.LanceDataset],
+    published: Path,
+    out: Path,
+) -> Manifest:
+    scratch = scratch_beside(published / spec.name / "new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write(scratch)
+        manifest = seal(spec, scratch, published)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    link_tree(published / spec.name / manifest.digest, out)
+    manifest.write(out.with_suffix(".json"))  # last: its presence says that the table is complete
+    return manifest
+
+
+def _unique(spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches in the table's schema, without rows whose key equals the row's before."""
+    last: tuple[object, ...] | None = None
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        keys = [batch.column(name) for name in spec.key]
+        first_key = tuple(column[0].as_py() for column in keys)
+        fresh = _differs_from_previous(keys, differs_at_first=first_key != last)
+        last = tuple(column[-1].as_py() for column in keys)
+        columns = [batch.column(column.name) for column in spec.schema]
+        yield pa.RecordBatch.from_arrays(columns, schema=spec.schema).filter(fresh)
+
+
+def _differs_from_previous(keys: list[pa.Array], *, differs_at_first: bool) -> pa.Array:
+    import pyarrow.compute as pc
+
+    differs = pa.array([False] * (len(keys[0]) - 1), pa.bool_())
+    for column in keys:
+        differs = pc.or_(differs, pc.not_equal(column[1:], column[:-1]))
+    return pa.concat_arrays([pa.array([differs_at_first]), differs])
+
+
+def _choose_fragments(
+    store: lance.LanceDataset, wanted: pa.Table, key: str
+) -> tuple[list[int], list[int]]:
+    """Fragments that hold a wanted key, and the addresses in them that are not to be published."""
+    connection = duck.connect()
+    try:
+        keys = store.scanner(columns=[key], with_row_address=True).to_table()
+        connection.register("stored", keys.cast(_signed(keys.schema)))
+        connection.register("wanted", wanted.select([key]))
+        connection.execute(
+            f"""
+            create temp table chosen as
+            select min(_rowaddr) as address from stored semi join wanted using ({key}) group by {key}
+            """
+        )
+        fragments = connection.execute(
+            "select distinct address >> 32 as fragment from chosen order by fragment"
+        ).fetchall()
+        unwanted = connection.execute(
+            """
+            select _rowaddr from stored
+            where _rowaddr >> 32 in (select address >> 32 from chosen)
+              and _rowaddr not in (select address from chosen)
+            order by _rowaddr
+            """
+        ).fetchall()
+    finally:
+        connection.close()
+    return [int(row[0]) for row in fragments], [int(row[0]) for row in unwanted]
+
+
+def _signed(schema: pa.Schema) -> pa.Schema:
+    index = schema.get_field_index("_rowaddr")
+    return schema.set(index, pa.field("_rowaddr", pa.int64()))

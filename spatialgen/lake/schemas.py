@@ -1,0 +1,105 @@
+"""Every table's columns, each with its meaning, unit and range.
+
+The comments travel in the files themselves: `spatialgen tables NAME` prints them.
+Keys are signed 64-bit (Lance cannot push filters down on unsigned columns) and times are UTC.
+"""
+
+from dataclasses import dataclass
+
+import lance
+import pyarrow as pa
+
+
+def column(name: str, kind: pa.DataType, comment: str, *, nullable: bool = False) -> pa.Field:
+    """A column with its comment."""
+    return pa.field(name, kind, nullable=nullable, metadata={"comment": comment})
+
+
+def is_blob(field: pa.Field) -> bool:
+    """Whether a column holds Lance blobs, which SQL cannot read and digests leave out."""
+    metadata = field.metadata or {}
+    return (
+        getattr(field.type, "extension_name", None) == "lance.blob.v2"
+        or metadata.get(b"ARROW:extension:name") == b"lance.blob.v2"
+    )
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What a published table holds: `key` orders and identifies its rows, `classes` are counted."""
+
+    name: str
+    stage: str
+    key: tuple[str, ...]
+    schema: pa.Schema
+    classes: tuple[str, ...] = ()
+
+
+ROW_ID = column("row_id", pa.int64(), "identity: 64 bits of md5 over url and caption, signed")
+URL = column("url", pa.string(), "where the picture was found, exactly as the CSV had it")
+CAPTION = column("caption", pa.string(), "the picture's Chinese caption, exactly as the CSV had it")
+
+CANDIDATES = TableSpec(
+    name="candidates",
+    stage="candidates",
+    key=("row_id",),
+    schema=pa.schema([ROW_ID, URL, CAPTION]),
+)
+
+REJECTS = TableSpec(
+    name="rejects",
+    stage="candidates",
+    key=("file", "line"),
+    classes=("reason",),
+    schema=pa.schema(
+        [
+            column("file", pa.string(), "CSV shard, relative to candidates.csv"),
+            column("line", pa.int64(), "first line of the record in its file, from 1 (the header)"),
+            column("reason", pa.string(), "one of spatialgen.wukong.REASONS"),
+            column("raw", pa.string(), "the record as it stands, cut at 1000 characters"),
+        ]
+    ),
+)
+
+IMAGES = TableSpec(
+    name="images",
+    stage="download",
+    key=("sha256",),
+    classes=("format",),
+    schema=pa.schema(
+        [
+            column("sha256", pa.string(), "identity: hex digest of the file's bytes"),
+            lance.blob_field("image"),  # the original bytes, never re-encoded
+            column("width", pa.int32(), "pixels, >= 1"),
+            column("height", pa.int32(), "pixels, >= 1"),
+            column("format", pa.string(), "from the bytes: jpeg, png, webp, gif"),
+            column("n_bytes", pa.int64(), "size of the file, bytes"),
+            column("phash", pa.int64(), "64-bit perceptual hash", nullable=True),
+        ]
+    ),
+)
+
+TABLES: dict[str, TableSpec] = {spec.name: spec for spec in (CANDIDATES, REJECTS, IMAGES)}
+
+RUNS_SCHEMA = pa.schema(
+    [
+        column("stage", pa.string(), "stage name, as in dvc.yaml"),
+        column("fp", pa.string(), "fingerprint of what can change the stage's answers"),
+        column("started", pa.timestamp("us", tz="UTC"), "when the run began"),
+        column("seconds", pa.float64(), "wall time, s"),
+        column("rows_total", pa.int64(), "rows that the stage was asked for"),
+        column("rows_reused", pa.int64(), "of these, answered from the store"),
+        column("rows_computed", pa.int64(), "of these, computed in this run"),
+        column("rows_failed", pa.int64(), "of the computed, without an answer"),
+        column("rows_per_s", pa.float64(), "rows_computed / seconds"),
+    ]
+)
+
+MEMO_COLUMNS = (
+    column("key", pa.int64(), "h64(fp, values of the stage's key columns)"),
+    column("fp", pa.string(), "fingerprint of what can change the answer"),
+    column("attempt", pa.int32(), "the stage's attempt param when this row was computed, from 1"),
+    column("status", pa.string(), "ok, permanent (will fail again) or transient (may be retried)"),
+    column("error", pa.string(), "why there is no answer; null when ok", nullable=True),
+    column("committed", pa.timestamp("us", tz="UTC"), "when the row entered the store"),
+)

@@ -1,0 +1,150 @@
+"""The store: an append-only memo of row results, so that nothing is paid for twice.
+
+One Lance dataset per stage under `.lake/store`, shared by the workspace and every experiment. Rows
+are keyed by what was asked (`h64(fp, key columns)`), so other params simply ask other keys, and
+going back to old params finds the old answers. Appending commits atomically: a kill loses the
+batch in flight and nothing else. Several processes may append at once.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+from spatialgen.lake import duck
+from spatialgen.lake.schemas import MEMO_COLUMNS
+
+logger = logging.getLogger(__name__)
+
+KEEP_VERSIONS = timedelta(hours=1)  # longer than any reader holds an old version open
+SETTLED = "status in ('ok', 'permanent')"
+BEST_FIRST = "status = 'transient', status = 'permanent', attempt desc, committed desc"
+
+
+class Dataset:
+    """An append-only Lance dataset that exists from its first append on."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.schema = schema
+
+    def __repr__(self) -> str:
+        rows = f"{self.count_rows()} rows" if self.path.exists() else "does not exist yet"
+        return f"<{type(self).__name__} {self.path.name}: {rows}>"
+
+    def open(self) -> lance.LanceDataset | None:
+        """The dataset at its newest version, or None before the first append."""
+        return lance.dataset(str(self.path)) if self.path.exists() else None
+
+    def count_rows(self) -> int:
+        """Rows stored, attempts and races included."""
+        dataset = self.open()
+        return 0 if dataset is None else int(dataset.count_rows())
+
+    def append(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Commit `rows`; they are there for good, or not at all."""
+        table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
+        ordered = pa.Table.from_arrays(
+            [table.column(name) for name in self.schema.names], schema=self.schema
+        )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.exists():
+            try:
+                lance.write_dataset(ordered, str(self.path), mode="create")
+                return
+            except OSError as error:
+                if "already exists" not in str(error):
+                    raise  # only another process's first append is expected here
+        lance.write_dataset(ordered, str(self.path), mode="append")
+
+    def compact(self) -> None:
+        """Merge small files and forget old versions; not for blobs, whose bytes it would copy."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        try:
+            dataset.optimize.compact_files()
+            dataset.cleanup_old_versions(older_than=KEEP_VERSIONS)
+        except (OSError, RuntimeError) as error:
+            if "conflict" not in str(error).lower():
+                raise
+            logger.info("compaction of %s left to the run that writes to it now", self.path.name)
+
+
+class Memo(Dataset):
+    """The results of one row stage: MEMO_COLUMNS, then the stage's own columns.
+
+    A key may hold several attempts. Its answer is the latest that is no error, else the latest.
+    """
+
+    def __init__(self, path: Path, result_schema: pa.Schema) -> None:
+        super().__init__(path, pa.schema([*MEMO_COLUMNS, *result_schema]))
+
+    @contextmanager
+    def pending(
+        self, wanted: pa.Table | lance.LanceDataset, *, attempt: int = 1, spill: Path | None = None
+    ) -> Iterator[pa.RecordBatchReader]:
+        """The rows of `wanted` (with `key` and `row_id`) that have no answer, in row_id order.
+
+        An `ok` or `permanent` row is an answer; a `transient` one is until `attempt` exceeds its
+        own.
+        """
+        connection = duck.connect(spill=spill)
+        try:
+            connection.register("wanted", wanted)
+            done = self.open()
+            unanswered = "wanted"
+            if done is not None:
+                connection.register("done", done)
+                unanswered = f"""wanted anti join (
+                    select key from done where {SETTLED} or attempt >= {int(attempt)}
+                ) using (key)"""
+            query = f"select wanted.* from {unanswered} order by row_id"
+            yield connection.sql(query).to_arrow_reader(65_536)
+        finally:
+            connection.close()
+
+    @contextmanager
+    def answers(
+        self, keys: pa.Table | lance.LanceDataset, *, spill: Path | None = None
+    ) -> Iterator[pa.RecordBatchReader]:
+        """One row per key of `keys` that has an answer or an error, in the memo's schema."""
+        connection = duck.connect(spill=spill)
+        try:
+            done = self.open()
+            connection.register("keys", keys)
+            connection.register("done", self.schema.empty_table() if done is None else done)
+            yield connection.sql(
+                f"""
+                select done.* from done semi join keys using (key)
+                qualify row_number() over (partition by key order by {BEST_FIRST}) = 1
+                """
+            ).to_arrow_reader(65_536)
+        finally:
+            connection.close()
+
+    def compact(self) -> None:
+        """Also drop what two runs computed at the same time: one row per key and attempt stays."""
+        dataset = self.open()
+        if dataset is None:
+            return
+        connection = duck.connect()
+        try:
+            columns = ["key", "status", "attempt", "committed"]
+            rows = dataset.scanner(columns=columns, with_row_address=True).to_reader()
+            connection.register("stored", rows)
+            repeated = connection.execute(
+                f"""
+                select _rowaddr from stored
+                qualify row_number() over (partition by key, attempt order by {BEST_FIRST}) > 1
+                """
+            ).fetchall()
+        finally:
+            connection.close()
+        if repeated:
+            dataset.delete(f"_rowaddr in ({', '.join(str(row[0]) for row in repeated)})")
+        super().compact()

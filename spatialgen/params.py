@@ -1,0 +1,98 @@
+"""params.yaml as typed, frozen values; the only way to set anything.
+
+One section per stage holds what changes results. `compute` holds what changes speed alone, and is
+in no stage's `params:`. Unknown keys are errors, never ignored.
+"""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from spatialgen.errors import ParamsError
+
+
+class Section(BaseModel):
+    """A section of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SampleParams(Section):
+    """The sample corpus: Wukong-shaped CSV shards with known truth."""
+
+    seed: int
+    rows: int = Field(ge=1)  # CSV rows over all shards
+    shards: int = Field(ge=1)
+    spatial_share: float = Field(ge=0, le=1)  # of rows whose caption is strong or weak
+    damaged_share: float = Field(ge=0, le=0.5)  # of lines that are malformed
+
+
+def _keyword(word: str) -> str:
+    if not word.strip() or set(word) & set('",\n\r'):
+        raise ValueError("a keyword is a word without quotes, commas or line breaks")
+    return word
+
+
+class CandidatesParams(Section):
+    """The keyword prefilter over CSV shards."""
+
+    csv: str = Field(min_length=1)  # one file or folder; absolute outside the project
+    pattern: str = Field(min_length=1)  # file names to take inside a folder, as in a shell
+    keywords: list[Annotated[str, AfterValidator(_keyword)]] = Field(min_length=1)  # any of these
+
+
+class ComputeParams(Section):
+    """Speed only: no value here changes a row."""
+
+    memory: str = Field(pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")  # that DuckDB may use
+    threads: int = Field(ge=0)  # 0: all cores
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    sample: SampleParams
+    candidates: CandidatesParams
+    compute: ComputeParams
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check `path`; raises ParamsError naming the key, its value and the remedy."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ParamsError(f"{path} does not exist in {os.getcwd()}; run from the project") from None
+    try:
+        return Params.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    """All that is wrong, in one line."""
+    return "; ".join(_explain_one(dict(problem)) for problem in error.errors())
+
+
+def _explain_one(problem: dict[str, Any]) -> str:
+    *sections, key = [str(part) for part in problem["loc"]] or ["the file"]
+    name = ".".join([*sections, key])
+    if problem["type"] == "extra_forbidden":
+        model: type[BaseModel] = Params
+        for section in sections:
+            annotation = model.model_fields[section].annotation
+            assert annotation is not None
+            model = annotation
+        known = list(model.model_fields)
+        close = difflib.get_close_matches(key, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+        return f"unknown key {name}; {hint}"
+    if problem["type"] == "missing":
+        return f"{name} is missing; add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{name} = {problem['input']!r} is wrong: {message}"

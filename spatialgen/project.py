@@ -1,0 +1,50 @@
+"""Where things are: the project, its store, and how a stage ends."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from spatialgen.errors import LakeError, explain
+
+INTERRUPTED = 130  # 128 + SIGINT: what a shell reports after Ctrl-C
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` (default: here) that holds dvc.yaml."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise LakeError(f"{here} is in no spatialgen project (no dvc.yaml above it): cd into one")
+
+
+def store_root(root: Path | None = None) -> Path:
+    """The store's folder: $SPATIALGEN_STORE, else .lake in the project.
+
+    DVC sets $DVC_ROOT to the main checkout even when an experiment runs in a temporary copy, so
+    every experiment shares one store.
+    """
+    if chosen := os.environ.get("SPATIALGEN_STORE"):
+        folder = Path(chosen).expanduser().absolute()
+        if folder.exists() and not folder.is_dir():
+            raise LakeError(f"SPATIALGEN_STORE={chosen} is a file: give it a folder")
+        return folder
+    return Path(os.environ.get("DVC_ROOT") or root or find_root()) / ".lake"
+
+
+def guard(main: Callable[[], None]) -> None:
+    """Run `main`, and end the process as a command line tool should.
+
+    A mendable error is one sentence on stderr and exit code 1, Ctrl-C is exit code 130; anything
+    else is a defect, and keeps its traceback.
+    """
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted: everything committed so far is kept", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (known := explain(error)) is None:
+            raise
+        sys.exit(f"error: {known}")
