@@ -13,7 +13,7 @@ from spatialgen.project import guard
 
 def main() -> None:
     params = load_params()
-    lake = Lake()
+    lake = Lake("lake")
     fp = fingerprint(revision=REVISION, keywords=params.candidates.keywords)
     with lake.run("candidates", fp) as run:
         counts = prefilter(lake, params.candidates, params.compute)

@@ -24,6 +24,7 @@ from spatialgen.wukong import RECORD_SCHEMA, find_shards, read_records
 REVISION = 1  # raise it when equal CSVs and params would give other rows
 RAW_CHARACTERS = 1000  # kept of a rejected record
 BATCH_ROWS = 65_536
+SPACES = r"[\s\x{3000}]*"  # ASCII white space and the full-width space
 
 
 @dataclass
@@ -99,20 +100,20 @@ def _scanned(
 def scan_sql(keywords: list[str]) -> str:
     """The query over `records` that keeps captions with a keyword, and records without a row.
 
-    Cheap tests come first: quoting is only looked at where a quote occurs, and unquoting and
-    hashing are done for kept rows alone.
+    Cheap tests come first: simple records need no look at their quoting, and unquoting and hashing
+    are done for kept rows alone.
     """
     pattern = "|".join(map(re.escape, keywords)).replace("'", "''")
-    quoted_field = "'\"(?:[^\"]|\"\")*\"'"
 
     def malformed(field: str) -> str:
-        return f"""(starts_with({field}, '"') and not regexp_full_match({field}, {quoted_field}))"""
+        return f"""(starts_with({field}, '"')
+                    and not regexp_full_match({field}, '"(?:[^"]|"")*"'))"""
 
     def extra(field: str) -> str:
         return f"""(not starts_with({field}, '"') and contains({field}, ','))"""
 
-    def empty(field: str) -> str:
-        return f"""regexp_full_match({field}, '\\s*|"\\s*"')"""
+    def blank(field: str) -> str:
+        return f"""regexp_full_match({field}, '{SPACES}|"{SPACES}"')"""
 
     def unquoted(field: str) -> str:
         return f"""case when starts_with({field}, '"')
@@ -121,19 +122,20 @@ def scan_sql(keywords: list[str]) -> str:
     names = ", ".join(f"'{reason.name}'" for reason in Reason)
     return f"""
         with fields as (
-            select shard, line, problem, quoted, slices[1] as raw_url, slices[3] as raw_caption,
+            select shard, line, problem, simple, slices[1] as raw_url, slices[3] as raw_caption,
                    slices[1] || slices[2] || slices[3] as raw
             from records
         ), judged as (
             select *,
                 case
                     when problem > 0 then [{names}][problem]
-                    when quoted and ({malformed("raw_url")} or {malformed("raw_caption")})
+                    when simple then null
+                    when {malformed("raw_url")} or {malformed("raw_caption")}
                         then '{Reason.malformed_quote.name}'
-                    when quoted and ({extra("raw_url")} or {extra("raw_caption")})
+                    when {extra("raw_url")} or {extra("raw_caption")}
                         then '{Reason.extra_column.name}'
-                    when {empty("raw_url")} then '{Reason.empty_url.name}'
-                    when {empty("raw_caption")} then '{Reason.empty_caption.name}'
+                    when {blank("raw_url")} then '{Reason.empty_url.name}'
+                    when {blank("raw_caption")} then '{Reason.empty_caption.name}'
                 end as reason
             from fields
         ), kept as (

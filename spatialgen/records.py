@@ -16,6 +16,7 @@ MAX_RECORD_BYTES = 1 << 18  # far above any caption: a longer record is damage
 MAX_RECORD_LINES = 32  # that one quoted field may span
 NEWLINE, QUOTE, COMMA, RETURN = b'\n",\r'
 SLICES = 4
+SPACE, IDEOGRAPHIC = 0x20, 0xE3  # a field that begins with neither is not blank (U+3000 is E3 80 80)
 
 FIELD = rb'(?:"(?:[^"]|"")*"|[^",\n][^,\n]*|)'  # quoted, or plain with quotes only further in
 RECORD = re.compile(rb"(" + FIELD + rb")," + FIELD + rb"\r?\n")
@@ -47,7 +48,7 @@ class Records:
     offsets: Ints  # (4n + 1,) where each slice begins in the block; the last is `consumed`
     line: Ints  # (n,) a record's first line, counted from 0 in this block
     problem: Ints  # (n,) a Reason that shows in the bytes, 0 for none, or BLANK
-    quoted: Bools  # (n,) whether a quote character occurs
+    simple: Bools  # (n,) certainly two non-empty fields, at most one of them in plain quotes
     consumed: int  # bytes of the block that the records cover
     lines: int  # lines that they cover
 
@@ -87,7 +88,7 @@ def cut(block: bytes, *, final: bool) -> Records:
 
     starts = _shifted(ends, first=0)
     quotes_before = _shifted(quotes_so_far[newlines], first=0)
-    quoted = quotes_so_far[newlines] != quotes_before
+    quotes = quotes_so_far[newlines] - quotes_before
     # A comma separates where the quotes before it in its record are balanced.
     commas = np.flatnonzero(kind[: newlines[-1]] == COMMA)
     record = np.searchsorted(newlines, commas)
@@ -110,13 +111,26 @@ def cut(block: bytes, *, final: bool) -> Records:
     problem[ends - starts > MAX_RECORD_BYTES] = Reason.too_long
     problem[content_ends == starts] = BLANK
 
+    caption = np.minimum(separator + 1, content_ends)
+    quoted_url = _is_wrapped(data, starts, separator) & (quotes == 2)
+    quoted_caption = _is_wrapped(data, caption, content_ends) & (quotes == 2)
+    simple = (problem == 0) & ((quotes == 0) | quoted_url | quoted_caption)
+    for first in (data[starts + quoted_url], data[caption + quoted_caption]):
+        simple &= (first > SPACE) & (first != IDEOGRAPHIC) & (first != COMMA)
+
     offsets = np.empty(SLICES * len(ends) + 1, np.int64)
     offsets[0:-1:SLICES] = starts
     offsets[1::SLICES] = separator
-    offsets[2::SLICES] = np.minimum(separator + 1, content_ends)
+    offsets[2::SLICES] = caption
     offsets[3::SLICES] = content_ends
     offsets[-1] = ends[-1]
-    return Records(offsets, line, problem, quoted, int(ends[-1]), joins.lines)
+    return Records(offsets, line, problem, simple, int(ends[-1]), joins.lines)
+
+
+def _is_wrapped(data: npt.NDArray[np.uint8], starts: Ints, ends: Ints) -> Bools:
+    """Whether fields that lie between two quotes hold something."""
+    wrapped: Bools = (data[starts] == QUOTE) & (data[ends - 1] == QUOTE) & (ends - starts > 2)
+    return wrapped
 
 
 def _shifted(values: Ints, *, first: int) -> Ints:

@@ -22,7 +22,7 @@ RECORD_SCHEMA = pa.schema(
         pa.field("shard", pa.int32()),  # index into the list of shards
         pa.field("line", pa.int64()),  # the record's first line in its shard, from 1 (the header)
         pa.field("problem", pa.int8()),  # a Reason, or 0
-        pa.field("quoted", pa.bool_()),  # whether a quote character occurs
+        pa.field("simple", pa.bool_()),  # certainly two non-empty fields; see records.Records
         pa.field("slices", pa.list_(pa.string(), SLICES)),  # url, comma, caption, line end
     ]
 )
@@ -102,9 +102,10 @@ def _cut_shard(shard: Shard) -> Iterator[tuple[bytes, Records]]:
     try:
         with shard.open() as stream:
             while read := stream.read(BLOCK_BYTES):
-                records = cut(rest + read, final=False)
-                yield rest + read, records
-                rest = (rest + read)[records.consumed :]
+                block = rest + read
+                records = cut(block, final=False)
+                yield block, records
+                rest = block[records.consumed :]
                 if len(rest) > 2 * MAX_RECORD_BYTES:
                     rest = _skip_line(rest, stream)
     except OSError as error:
@@ -130,25 +131,35 @@ def _skip_line(rest: bytes, stream: pa.NativeFile) -> bytes:
 def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa.RecordBatch:
     line = records.line + first_line
     problem = records.problem
-    offsets = pa.py_buffer(records.offsets.astype(np.int32))
     count = SLICES * len(line)
-    slices = pa.Array.from_buffers(pa.binary(), count, [None, offsets, pa.py_buffer(block)])
-    try:
-        texts = slices.cast(pa.string())
-    except pa.ArrowInvalid:
+    buffers = [None, pa.py_buffer(records.offsets.astype(np.int32)), pa.py_buffer(block)]
+    if _is_utf8(buffers[2], records.consumed):
+        texts = pa.Array.from_buffers(pa.string(), count, buffers)
+    else:
+        slices = pa.Array.from_buffers(pa.binary(), count, buffers)
         texts, problem = _decode(slices, problem)
     batch = pa.record_batch(
         [
             pa.array(np.full(len(line), shard, np.int32)),
             pa.array(line),
             pa.array(problem.astype(np.int8)),
-            pa.array(records.quoted),
+            pa.array(records.simple),
             pa.FixedSizeListArray.from_arrays(texts, SLICES),
         ],
         schema=RECORD_SCHEMA,
     )
     is_record = (problem != BLANK) & (line > 1)
     return batch if is_record.all() else batch.filter(pa.array(is_record))
+
+
+def _is_utf8(buffer: pa.Buffer, length: int) -> bool:
+    """Whether the first `length` bytes are UTF-8; slices between ASCII characters then are, too."""
+    ends = pa.py_buffer(np.array([0, length], np.int32))
+    try:
+        pa.Array.from_buffers(pa.binary(), 1, [None, ends, buffer]).cast(pa.string())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _decode(slices: pa.Array, problem: np.ndarray) -> tuple[pa.Array, np.ndarray]:  # type: ignore[type-arg]
