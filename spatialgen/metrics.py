@@ -1,4 +1,4 @@
-"""metrics/<stage>.json: nested numbers under stable keys, in git, compared by `dvc metrics diff`."""
+"""metrics/<stage>.json: nested numbers under stable keys, for git and `dvc metrics diff`."""
 
 import json
 from collections.abc import Mapping

@@ -83,12 +83,7 @@ def _explain_one(problem: dict[str, Any]) -> str:
     *sections, key = [str(part) for part in problem["loc"]] or ["the file"]
     name = ".".join([*sections, key])
     if problem["type"] == "extra_forbidden":
-        model: type[BaseModel] = Params
-        for section in sections:
-            annotation = model.model_fields[section].annotation
-            assert annotation is not None
-            model = annotation
-        known = list(model.model_fields)
+        known = _known_keys(sections)
         close = difflib.get_close_matches(key, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
         return f"unknown key {name}; {hint}"
@@ -96,3 +91,10 @@ def _explain_one(problem: dict[str, Any]) -> str:
         return f"{name} is missing; add it"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{name} = {problem['input']!r} is wrong: {message}"
+
+
+def _known_keys(sections: list[str]) -> list[str]:
+    model: Any = Params
+    for section in sections:
+        model = model.model_fields[section].annotation
+    return list(model.model_fields)

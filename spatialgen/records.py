@@ -16,7 +16,10 @@ MAX_RECORD_BYTES = 1 << 18  # far above any caption: a longer record is damage
 MAX_RECORD_LINES = 32  # that one quoted field may span
 NEWLINE, QUOTE, COMMA, RETURN = b'\n",\r'
 SLICES = 4
-SPACE, IDEOGRAPHIC = 0x20, 0xE3  # a field that begins with neither is not blank (U+3000 is E3 80 80)
+SPACE, IDEOGRAPHIC = (
+    0x20,
+    0xE3,
+)  # a field that begins with neither is not blank (U+3000 is E3 80 80)
 
 FIELD = rb'(?:"(?:[^"]|"")*"|[^",\n][^,\n]*|)'  # quoted, or plain with quotes only further in
 RECORD = re.compile(rb"(" + FIELD + rb")," + FIELD + rb"\r?\n")

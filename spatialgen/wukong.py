@@ -10,7 +10,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from spatialgen.errors import InputError
-from spatialgen.records import BLANK, MAX_RECORD_BYTES, SLICES, Reason, Records, cut
+from spatialgen.records import BLANK, MAX_RECORD_BYTES, SLICES, Ints, Reason, Records, cut
 
 HEADER = ["url", "caption"]
 BLOCK_BYTES = 1 << 20  # fits a core's cache together with its masks
@@ -162,7 +162,7 @@ def _is_utf8(buffer: pa.Buffer, length: int) -> bool:
     return True
 
 
-def _decode(slices: pa.Array, problem: np.ndarray) -> tuple[pa.Array, np.ndarray]:  # type: ignore[type-arg]
+def _decode(slices: pa.Array, problem: Ints) -> tuple[pa.Array, Ints]:
     """Decode one by one: the rare block in which some record is no UTF-8."""
     problem = problem.copy()
     texts = []

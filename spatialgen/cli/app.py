@@ -70,7 +70,7 @@ def gc(
         float, typer.Option(min=0, help="keep what is younger; a running stage needs it")
     ] = 1.0,
 ) -> None:
-    """Remove published versions that no manifest in git history names, and scratch left by kills."""
+    """Remove published versions that no manifest in git history names, and what kills left."""
     from spatialgen.lake.lake import Lake
     from spatialgen.lake.upkeep import collect_garbage
 

@@ -5,20 +5,26 @@ its files, so going back to old content, or arriving at equal content by another
 and gives byte-identical outs. A kill leaves scratch folders and nothing else.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import lance
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from lance.fragment import FragmentMetadata
 
 from spatialgen.lake import duck
-from spatialgen.lake.links import link_file, link_tree, scratch_beside
+from spatialgen.lake.links import files_under, link_file, link_tree, scratch_beside
 from spatialgen.lake.manifest import Manifest, describe
 from spatialgen.lake.schemas import TableSpec
 
 SIDECAR = "manifest.json"  # a copy inside the table's folder tells whether the two belong together
 ADDRESSES_PER_DELETE = 10_000
+UNDELETED = {"deletion_file": None}
 
 
 def publish_rows(
@@ -59,17 +65,11 @@ def publish_fragments(
 def link_fragments(
     source: lance.LanceDataset, fragments: list[int], unwanted: list[int], target: Path
 ) -> lance.LanceDataset:
-    """A new dataset at `target` of some `fragments` of `source`, less the `unwanted` addresses."""
-    chosen = [source.get_fragment(number).metadata for number in fragments]
-    root = Path(source.uri)
-    (target / "data").mkdir(parents=True)
-    for fragment in chosen:
-        for data_file in fragment.files:
-            link_data_file(root / "data" / data_file.path, target / "data")
-        if fragment.deletion_file:
-            relative = Path(fragment.deletion_file.path(fragment.id))
-            (target / relative).parent.mkdir(exist_ok=True)
-            link_file(root / relative, target / relative)
+    """A new dataset at `target` of some `fragments` of `source`, less the `unwanted` addresses.
+
+    Rows deleted in `source` come back unless they are `unwanted`.
+    """
+    chosen = _share(source, fragments, target)
     operation = lance.LanceOperation.Overwrite(source.schema, chosen)
     dataset = lance.LanceDataset.commit(str(target), operation)
     # Overwrite numbers the fragments anew, in the order given.
@@ -81,12 +81,47 @@ def link_fragments(
     return dataset
 
 
+def adopt_fragments(spec: TableSpec, source: lance.LanceDataset, store: Path) -> int:
+    """Give the dataset at `store` the fragments of `source` that hold keys it lacks; rows added."""
+    (key,) = spec.key
+    if not store.exists():
+        numbers = [fragment.fragment_id for fragment in source.get_fragments()]
+        return int(link_fragments(source, numbers, [], store).count_rows())
+    stored = lance.dataset(str(store))
+    before = stored.count_rows()
+    known = stored.to_table(columns=[key]).column(key).combine_chunks()
+    lacking = []
+    for fragment in source.get_fragments():
+        held = fragment.to_table(columns=[key]).column(key)
+        if not pc.all(pc.is_in(held, value_set=known)).as_py():
+            lacking.append(fragment.fragment_id)
+    if lacking:
+        operation = lance.LanceOperation.Append(_share(source, lacking, store))
+        stored = lance.LanceDataset.commit(str(store), operation, read_version=stored.version)
+    return int(stored.count_rows() - before)
+
+
+def _share(source: lance.LanceDataset, fragments: list[int], target: Path) -> list[Any]:
+    """Link the data files of `fragments` into `target`; their metadata, without deletions."""
+    (target / "data").mkdir(parents=True, exist_ok=True)
+    shared = []
+    for number in fragments:
+        metadata = source.get_fragment(number).metadata
+        for data_file in metadata.files:
+            link_data_file(Path(source.uri) / "data" / data_file.path, target / "data")
+        shared.append(FragmentMetadata.from_json(json.dumps({**metadata.to_json(), **UNDELETED})))
+    return shared
+
+
 def link_data_file(data_file: Path, folder: Path) -> None:
     """Share a Lance data file and the folder of blob files that belongs to it."""
-    link_file(data_file, folder / data_file.name)
+    if not (folder / data_file.name).exists():
+        link_file(data_file, folder / data_file.name)
     blobs = data_file.with_suffix("")
-    if blobs.is_dir():
-        shutil.copytree(blobs, folder / blobs.name, copy_function=link_file)
+    for blob in files_under(blobs):
+        if not (folder / blobs.name / blob.name).exists():
+            (folder / blobs.name).mkdir(exist_ok=True)
+            link_file(blob, folder / blobs.name / blob.name)
 
 
 def sidecar(table: Path) -> Manifest | None:
@@ -159,8 +194,6 @@ def _unique(spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.R
 
 
 def _differs_from_previous(keys: list[pa.Array], *, differs_at_first: bool) -> pa.Array:
-    import pyarrow.compute as pc
-
     differs = pa.array([False] * (len(keys[0]) - 1), pa.bool_())
     for column in keys:
         differs = pc.or_(differs, pc.not_equal(column[1:], column[:-1]))
@@ -171,33 +204,24 @@ def _choose_fragments(
     store: lance.LanceDataset, wanted: pa.Table, key: str
 ) -> tuple[list[int], list[int]]:
     """Fragments that hold a wanted key, and the addresses in them that are not to be published."""
+    stored = store.scanner(columns=[key], with_row_address=True).to_table()
     connection = duck.connect()
     try:
-        keys = store.scanner(columns=[key], with_row_address=True).to_table()
-        connection.register("stored", keys.cast(_signed(keys.schema)))
-        connection.register("wanted", wanted.select([key]))
-        connection.execute(
-            f"""
-            create temp table chosen as
-            select min(_rowaddr) as address from stored semi join wanted using ({key}) group by {key}
+        connection.register("stored", stored.rename_columns(["key", "address"]))
+        connection.register("wanted", wanted.select([key]).rename_columns(["key"]))
+        chosen = connection.sql(
             """
-        )
-        fragments = connection.execute(
-            "select distinct address >> 32 as fragment from chosen order by fragment"
-        ).fetchall()
-        unwanted = connection.execute(
+            select min(address)::bigint as address
+            from stored semi join wanted using (key) group by key order by address
             """
-            select _rowaddr from stored
-            where _rowaddr >> 32 in (select address >> 32 from chosen)
-              and _rowaddr not in (select address from chosen)
-            order by _rowaddr
-            """
-        ).fetchall()
+        ).to_arrow_table()
     finally:
         connection.close()
-    return [int(row[0]) for row in fragments], [int(row[0]) for row in unwanted]
-
-
-def _signed(schema: pa.Schema) -> pa.Schema:
-    index = schema.get_field_index("_rowaddr")
-    return schema.set(index, pa.field("_rowaddr", pa.int64()))
+    addresses = chosen.column("address").to_numpy()
+    fragments = np.unique(addresses >> 32)
+    every = [
+        (int(number) << 32) + np.arange(store.get_fragment(int(number)).physical_rows)
+        for number in fragments
+    ]
+    unwanted = np.setdiff1d(np.concatenate(every), addresses) if every else addresses
+    return fragments.tolist(), unwanted.tolist()

@@ -140,9 +140,7 @@ def _add_view(
     connection.execute(f'create view {schema}."{name}" as select {columns} from "{registered}"')
 
 
-def _require_read_only(
-    connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement
-) -> None:
+def _require_read_only(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
     allowed = statement.type == duckdb.StatementType.SELECT
     if statement.type == duckdb.StatementType.EXPLAIN:
         explained = EXPLAIN.sub("", statement.query, count=1)
@@ -160,7 +158,7 @@ def _execute(
         raise QueryError(f"${missing[0]} has no value: add -p {missing[0]}=VALUE")
     used = {name: values[name] for name in statement.named_parameters}
     try:
-        return connection.execute(statement, used or None).to_arrow_table()
+        return connection.sql(statement.query, params=used or None).to_arrow_table()
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:

@@ -117,7 +117,9 @@ def _download(rng: random.Random) -> str:
 
 
 def _false_position(rng: random.Random) -> str:
-    phrase = rng.choice(["手机上市", "售价{n}元左右", "附上说明书", "业绩上涨{n}%", "年前到货", "中国制造"])
+    phrase = rng.choice(
+        ["手机上市", "售价{n}元左右", "附上说明书", "业绩上涨{n}%", "年前到货", "中国制造"]
+    )
     return f"{rng.choice(BRANDS)}{rng.choice(TOPICS)},{phrase.format(n=rng.randrange(2, 900))}"
 
 

@@ -1,0 +1,16 @@
+-- How many CSV records become candidates, and where do the others go?
+-- step: in the order of the pipeline; records: how many; share: of all records.
+with step(rank, step, file, name) as (
+    values
+        (1, 'records in the CSV shards',          'metrics/candidates', 'records'),
+        (2, 'rejected: no row (see rejects.sql)', 'metrics/candidates', 'rejected'),
+        (3, 'dropped: no position word',          'metrics/candidates', 'unmatched'),
+        (4, 'dropped: exact duplicate',           'metrics/candidates', 'duplicates'),
+        (5, 'candidates',                         'metrics/candidates', 'candidates')
+)
+select
+    step,
+    value::bigint as records,
+    round(value / first_value(value) over (order by rank), 4) as share
+from step join metrics using (file, name)
+order by rank;

@@ -1,0 +1,15 @@
+-- What did the last runs of each stage cost, and how much came from the store?
+-- reused: share of the asked rows that the store answered.
+-- param limit = 20
+select
+    stage,
+    started,
+    round(seconds, 1) as seconds,
+    rows_total,
+    round(rows_reused / nullif(rows_total, 0), 4) as reused,
+    rows_computed,
+    rows_failed,
+    round(rows_per_s) as rows_per_s
+from runs
+order by started desc
+limit $limit;

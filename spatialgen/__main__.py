@@ -1,0 +1,5 @@
+"""`python -m spatialgen` is the `spatialgen` command."""
+
+from spatialgen.cli import main
+
+main()

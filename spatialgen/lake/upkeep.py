@@ -1,0 +1,100 @@
+"""Looking after the store: filling it from pulled tables, and removing what nothing names."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+from spatialgen.errors import LakeError
+from spatialgen.lake.history import git
+from spatialgen.lake.lake import Lake, Table
+from spatialgen.lake.links import files_under, link_tree
+from spatialgen.lake.manifest import describe
+from spatialgen.lake.publish import adopt_fragments, is_sound
+from spatialgen.lake.schemas import TABLES, is_blob
+
+
+def seed_store(lake: Lake) -> pa.Table:
+    """Make the store know what `dvc pull` brought: one row per table, and what was done with it.
+
+    Content is read once and compared with its manifest: what does not agree is not taken over.
+    """
+    rows = []
+    for name in lake.tables():
+        try:
+            rows.append(
+                {"table": name, "rows": lake[name].count_rows(), "store": _seed(lake[name])}
+            )
+        except LakeError as error:
+            rows.append({"table": name, "rows": None, "store": str(error)})
+    schema = pa.schema([("table", pa.string()), ("rows", pa.int64()), ("store", pa.string())])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _seed(table: Table) -> str:
+    manifest, dataset, spec = table.manifest, table.dataset(), TABLES.get(table.name)
+    if spec is None:
+        return "skipped: no table of this version of spatialgen"
+    if describe(spec, dataset) != manifest:
+        raise LakeError(
+            f"{table.path} has been changed in place; "
+            f'restore it with "dvc checkout --force {table.path}"'
+        )
+    place = table.lake.published / table.name / manifest.digest
+    known = is_sound(place, manifest)
+    if not known:
+        link_tree(table.path, place)
+    if any(map(is_blob, dataset.schema)):
+        stored = table.lake.stored(table.name, spec.schema)
+        added = adopt_fragments(spec, lance.dataset(str(place)), stored.path)
+        return f"{added} rows added"
+    return "already there" if known else "added"
+
+
+def collect_garbage(lake: Lake, *, min_age_s: float, dry_run: bool) -> pa.Table:
+    """Remove published versions that no manifest names, and scratch: one row per folder removed.
+
+    Manifests count wherever git knows them (every branch, tag, stash and experiment) and in the
+    workspace. The memo itself stays: it is what makes going back free.
+    """
+    named = set(_named_digests(lake))
+    youngest = time.time() - min_age_s
+    rows = []
+    for path in sorted([*_versions(lake), *_scratch(lake)]):
+        keep = (path.parent.name, path.name) in named
+        if keep or path.stat().st_mtime > youngest:
+            continue
+        files = files_under(path) if path.is_dir() else [path]
+        freed = sum(file.stat().st_size for file in files if file.stat().st_nlink == 1)
+        rows.append({"removed": str(path.relative_to(lake.store_root)), "freed_MB": freed / 1e6})
+        if not dry_run:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    schema = pa.schema([("removed", pa.string()), ("freed_MB", pa.float64())])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _versions(lake: Lake) -> Iterator[Path]:
+    return (path for path in lake.published.glob("*/*") if not path.name.startswith("."))
+
+
+def _scratch(lake: Lake) -> Iterator[Path]:
+    yield from lake.published.glob("*/.*.tmp")
+    yield from lake.spill.glob("*")
+
+
+def _named_digests(lake: Lake) -> Iterator[tuple[str, str]]:
+    """(table, digest) of every manifest in git, in the workspace and in running experiments."""
+    project, folder = lake.root.absolute().parent, lake.root.name
+    objects = git(project, "rev-list", "--all", "--reflog", "--objects", "--", folder)
+    blobs = [line.split(" ", 1)[0] for line in objects.splitlines() if line.endswith(".json")]
+    texts = [git(project, "cat-file", "blob", blob) for blob in blobs]
+    workspaces = [project, *(project / ".dvc" / "tmp" / "exps").glob("*/")]
+    for workspace in workspaces:
+        texts += [path.read_text(encoding="utf-8") for path in (workspace / folder).glob("*.json")]
+    for text in texts:
+        manifest = json.loads(text)
+        yield manifest["table"], manifest["digest"]

@@ -1,0 +1,134 @@
+"""Fixtures: a lake in a temporary folder, a project under git and DVC, and the shared test data."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from spatialgen.lake.lake import Lake
+
+REPOSITORY = Path(__file__).parent.parent
+DATA = Path(os.environ.get("SPATIALGEN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """An empty lake with a store of its own."""
+    return Lake(tmp_path / "lake", store=tmp_path / ".lake")
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[bytes]:
+    """The bytes of real photographs."""
+    files = sorted((DATA / "photos").glob("*.jpg"))
+    if not files:
+        pytest.skip(f"no photographs in {DATA / 'photos'}; set SPATIALGEN_TEST_DATA")
+    return [file.read_bytes() for file in files]
+
+
+@pytest.fixture(scope="session")
+def real_captions() -> list[str]:
+    """Human Chinese captions of COCO pictures."""
+    file = DATA / "captions_icap" / "coco-cn_ext.icap2020.txt"
+    if not file.exists():
+        pytest.skip(f"no {file}; set SPATIALGEN_TEST_DATA")
+    return [line.split("\t")[1].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@dataclass
+class Project:
+    """A checkout of this repository with its own git history, DVC cache and store."""
+
+    root: Path
+    prefix: list[str] = field(default_factory=list)  # runs commands as another kind of user
+
+    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project; `dvc`, `python` and `spatialgen` are this environment's."""
+        done = subprocess.run(
+            [*self.prefix, *self.resolve(*command)],
+            cwd=self.root,
+            env=self.environment(**env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def resolve(self, *command: str) -> list[str]:
+        """The command with this environment's programs."""
+        modules = {"dvc": "dvc", "spatialgen": "spatialgen"}
+        if command[0] in modules:
+            return [sys.executable, "-m", modules[command[0]], *command[1:]]
+        return [sys.executable if command[0] == "python" else command[0], *command[1:]]
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """The environment of a user who has activated this virtual environment."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DVC_", "SPATIALGEN_", "GIT_"))
+        }
+        identity = {
+            f"GIT_{who}_{what}": value
+            for who in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", "Tester"), ("EMAIL", "tester@example.org"))
+        }
+        return {**inherited, **identity, "PATH": path, **extra}
+
+    def commit(self, message: str) -> str:
+        """Commit everything; the new commit."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+        return self.run("git", "rev-parse", "HEAD").stdout.strip()
+
+    def set_params(self, **values: object) -> None:
+        """Rewrite single lines of params.yaml, by key."""
+        lines = (self.root / "params.yaml").read_text(encoding="utf-8").splitlines()
+        for key, value in values.items():
+            (number,) = [n for n, line in enumerate(lines) if line.startswith(f"  {key}:")]
+            lines[number] = f"  {key}: {value}"
+        (self.root / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def manifest(self, table: str) -> str:
+        """The text of a table's manifest."""
+        return (self.root / "lake" / f"{table}.json").read_text(encoding="utf-8")
+
+    def lake(self) -> Lake:
+        """Its lake."""
+        return Lake(self.root / "lake", store=self.root / ".lake")
+
+
+def make_project(root: Path, prefix: list[str] | None = None) -> Project:
+    """A project at `root` with the repository's files and a small sample, committed but not run."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    for name in names.splitlines():
+        if (REPOSITORY / name).is_file() and not name.startswith(("lake/", "metrics/", "dvc.lock")):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, root / name)
+    project = Project(root, prefix or [])
+    project.set_params(rows=3000, shards=2)
+    project.run("git", "init", "-q", "-b", "main")
+    project.commit("start")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project that has not run yet."""
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has run once and is committed; shared by a module, so leave it as it was."""
+    project = make_project(tmp_path_factory.mktemp("ran") / "project")
+    project.run("dvc", "repro")
+    project.commit("first run")
+    return project

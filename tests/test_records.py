@@ -1,0 +1,102 @@
+import csv
+import io
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spatialgen import records
+from spatialgen.records import BLANK, Reason, cut
+
+# A plain field cannot end with a carriage return: it would belong to the line end.
+field = st.text(st.sampled_from('a左，",\n\r '), max_size=8).map(lambda text: text.rstrip("\r"))
+rows_of_two = st.lists(st.tuples(field, field), max_size=12)
+
+
+def cut_all(data: bytes, block_bytes: int) -> list[tuple[int, int, list[str]]]:
+    """(line, problem, unquoted fields) of every record, read in blocks of `block_bytes`."""
+    found = []
+    rest, line = b"", 0
+    for start in range(0, len(data), block_bytes):
+        rest += data[start : start + block_bytes]
+        result = cut(rest, final=start + block_bytes >= len(data))
+        for number in range(len(result.line)):
+            borders = result.offsets[4 * number : 4 * number + 5]
+            url, _, caption, _ = [
+                rest[a:b].decode() for a, b in zip(borders, borders[1:], strict=False)
+            ]
+            fields = [unquote(url), unquote(caption)]
+            found.append((line + int(result.line[number]), int(result.problem[number]), fields))
+        line += result.lines
+        rest = rest[result.consumed :]
+    assert rest == b""
+    return found
+
+
+def unquote(text: str) -> str:
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text
+
+
+@given(
+    rows=rows_of_two,
+    line_end=st.sampled_from(["\n", "\r\n"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    block_bytes=st.integers(1, 64),
+)
+@example(rows=[("a\n\nb", '"'), ("", "")], line_end="\r\n", quoting=csv.QUOTE_ALL, block_bytes=1)
+def test_reads_what_the_csv_module_writes(
+    rows: list[tuple[str, str]], line_end: str, quoting: int, block_bytes: int
+) -> None:
+    out = io.StringIO()
+    csv.writer(out, lineterminator=line_end, quoting=quoting).writerows(rows)  # type: ignore[arg-type]
+    found = cut_all(out.getvalue().encode(), block_bytes)
+    assert [fields for _, _, fields in found] == [list(row) for row in rows]
+    assert all(problem == 0 for _, problem, _ in found)
+
+
+@given(data=st.text(st.sampled_from('a左",\n'), max_size=60), block_bytes=st.integers(1, 64))
+def test_any_bytes_give_the_same_records_in_any_blocks(data: str, block_bytes: int) -> None:
+    raw = (data + "\n").encode()
+    assert cut_all(raw, block_bytes) == cut_all(raw, len(raw))
+
+
+@given(rows=st.lists(st.tuples(st.just("u"), st.text("左右", min_size=1)), min_size=1, max_size=9))
+def test_an_open_quote_costs_its_own_line_only(rows: list[tuple[str, str]]) -> None:
+    lines = [f"{url},{caption}" for url, caption in rows]
+    for position in range(len(lines) + 1):
+        damaged = [*lines[:position], 'u,"左', *lines[position:]]
+        found = cut_all("\n".join([*damaged, ""]).encode(), 1 << 20)
+        assert [fields for _, problem, fields in found if not problem] == [list(r) for r in rows]
+        assert [(line, problem) for line, problem, _ in found if problem] == [
+            (position, Reason.unterminated_quote)
+        ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("a,b", 0),
+        ('a,5" pipe', 0),
+        ('a"b,c', 0),
+        ('"a,b","c ""d"" e"', 0),
+        ("a", Reason.missing_column),
+        ('"a,b"', Reason.missing_column),
+        ("a,b,c", Reason.extra_column),
+        ('"a",b,"c"', Reason.extra_column),
+        ('a,"b', Reason.unterminated_quote),
+        ("", BLANK),
+        ("\r", BLANK),
+    ],
+)
+def test_problems_that_show_in_the_bytes(line: str, problem: int) -> None:
+    assert [found for _, found, _ in cut_all(f"{line}\n".encode(), 1 << 20)] == [problem]
+
+
+def test_a_quoted_field_may_span_some_lines_but_not_many() -> None:
+    def problems(lines: int) -> list[int]:
+        data = ('u,"' + "左\n" * lines + '右"\nu,后\n').encode()
+        return [problem for _, problem, _ in cut_all(data, 1 << 20)]
+
+    assert problems(records.MAX_RECORD_LINES - 1) == [0, 0]
+    assert problems(records.MAX_RECORD_LINES)[0] == Reason.unterminated_quote
+    assert problems(records.MAX_RECORD_LINES)[-1] == 0
