@@ -46,7 +46,9 @@ class Project:
     root: Path
     prefix: list[str] = field(default_factory=list)  # runs commands as another kind of user
 
-    def run(self, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; `dvc`, `python` and `spatialgen` are this environment's."""
         done = subprocess.run(
             [*self.prefix, *self.resolve(*command)],
@@ -107,7 +109,9 @@ class Project:
 def make_project(root: Path, prefix: list[str] | None = None) -> Project:
     """A project at `root` with the repository's files and a small sample, committed but not run."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        listed, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
     for name in names.splitlines():
         if (REPOSITORY / name).is_file() and not name.startswith(("lake/", "metrics/", "dvc.lock")):
             (root / name).parent.mkdir(parents=True, exist_ok=True)

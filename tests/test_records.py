@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 
 import pytest
 from hypothesis import example, given
@@ -23,7 +24,7 @@ def cut_all(data: bytes, block_bytes: int) -> list[tuple[int, int, list[str]]]:
         for number in range(len(result.line)):
             borders = result.offsets[4 * number : 4 * number + 5]
             url, _, caption, _ = [
-                rest[a:b].decode() for a, b in zip(borders, borders[1:], strict=False)
+                rest[a:b].decode() for a, b in itertools.pairwise(borders)
             ]
             fields = [unquote(url), unquote(caption)]
             found.append((line + int(result.line[number]), int(result.problem[number]), fields))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from spatialgen.errors import LakeError
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.links import link_tree, scratch_beside
+from spatialgen.lake.links import scratch_beside
 from spatialgen.lake.manifest import Manifest
-from spatialgen.lake.publish import is_sound
+from spatialgen.lake.publish import is_sound, settle
 from spatialgen.lake.sql import DOCUMENT_FOLDERS
 
 
@@ -76,7 +76,7 @@ class Revision:
                     f"({reason.removeprefix('ERROR: ')}); "
                     "ask whoever made it to `dvc push`, or `dvc repro` that revision"
                 )
-            link_tree(scratch, place)
+            settle(scratch, place, manifest)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

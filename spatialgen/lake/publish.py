@@ -21,6 +21,7 @@ from spatialgen.lake import duck
 from spatialgen.lake.links import files_under, link_file, link_tree, scratch_beside
 from spatialgen.lake.manifest import Manifest, describe
 from spatialgen.lake.schemas import TableSpec
+from spatialgen.lake.store import Dataset
 
 SIDECAR = "manifest.json"  # a copy inside the table's folder tells whether the two belong together
 ADDRESSES_PER_DELETE = 10_000
@@ -81,24 +82,22 @@ def link_fragments(
     return dataset
 
 
-def adopt_fragments(spec: TableSpec, source: lance.LanceDataset, store: Path) -> int:
-    """Give the dataset at `store` the fragments of `source` that hold keys it lacks; rows added."""
+def adopt_fragments(spec: TableSpec, source: lance.LanceDataset, store: Dataset) -> int:
+    """Give `store` the fragments of `source` that hold keys it lacks; returns the rows added."""
     (key,) = spec.key
-    if not store.exists():
-        numbers = [fragment.fragment_id for fragment in source.get_fragments()]
-        return int(link_fragments(source, numbers, [], store).count_rows())
-    stored = lance.dataset(str(store))
-    before = stored.count_rows()
+    store.create()
+    stored = lance.dataset(str(store.path))
     known = stored.to_table(columns=[key]).column(key).combine_chunks()
     lacking = []
     for fragment in source.get_fragments():
         held = fragment.to_table(columns=[key]).column(key)
         if not pc.all(pc.is_in(held, value_set=known)).as_py():
             lacking.append(fragment.fragment_id)
-    if lacking:
-        operation = lance.LanceOperation.Append(_share(source, lacking, store))
-        stored = lance.LanceDataset.commit(str(store), operation, read_version=stored.version)
-    return int(stored.count_rows() - before)
+    if not lacking:
+        return 0
+    operation = lance.LanceOperation.Append(_share(source, lacking, store.path))
+    grown = lance.LanceDataset.commit(str(store.path), operation, read_version=stored.version)
+    return int(grown.count_rows() - stored.count_rows())
 
 
 def _share(source: lance.LanceDataset, fragments: list[int], target: Path) -> list[Any]:
@@ -129,22 +128,16 @@ def sidecar(table: Path) -> Manifest | None:
     return Manifest.read(table / SIDECAR)
 
 
-def seal(spec: TableSpec, scratch: Path, published: Path) -> Manifest:
-    """Give a finished scratch dataset its place under `published`, unless it is there already."""
-    manifest = describe(spec, lance.dataset(str(scratch)))
-    manifest.write(scratch / SIDECAR)
-    place = published / spec.name / manifest.digest
+def settle(scratch: Path, place: Path, manifest: Manifest) -> None:
+    """Give a finished scratch table its lasting `place`, unless an equal one is there already."""
     if is_sound(place, manifest):
-        shutil.rmtree(scratch)
-        return manifest
+        return
     shutil.rmtree(place, ignore_errors=True)
     try:
         scratch.rename(place)
-    except OSError:  # another run has published the same rows in between
-        if not is_sound(place, manifest):
+    except OSError:
+        if not is_sound(place, manifest):  # else another run has published the same rows meanwhile
             raise
-        shutil.rmtree(scratch)
-    return manifest
 
 
 def is_sound(place: Path, manifest: Manifest) -> bool:
@@ -170,11 +163,13 @@ def _publish(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write(scratch)
-        manifest = seal(spec, scratch, published)
+        manifest = describe(spec, write(scratch))
+        manifest.write(scratch / SIDECAR)
+        place = published / spec.name / manifest.digest
+        settle(scratch, place, manifest)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    link_tree(published / spec.name / manifest.digest, out)
+    link_tree(place, out)
     manifest.write(out.with_suffix(".json"))  # last: its presence says that the table is complete
     return manifest
 

@@ -25,7 +25,7 @@ METRICS_SCHEMA = pa.schema(
 )
 DOCUMENT_FOLDERS = ("lake", "metrics")
 DEFAULT_PARAM = re.compile(r"^-- param (\w+) = (.+)$", re.MULTILINE)
-EXPLAIN = re.compile(r"\s*explain\s+(analyze\s+)?(\([^)]*\)\s*)?", re.IGNORECASE)
+EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n)*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
 
 
 class Snapshot(Protocol):
@@ -141,14 +141,16 @@ def _add_view(
 
 
 def _require_read_only(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> None:
-    allowed = statement.type == duckdb.StatementType.SELECT
-    if statement.type == duckdb.StatementType.EXPLAIN:
-        explained = EXPLAIN.sub("", statement.query, count=1)
-        inner = connection.extract_statements(explained)
-        allowed = [part.type for part in inner] == [duckdb.StatementType.SELECT]
-    if not allowed:
-        kind = statement.type.name
-        raise QueryError(f"{kind} is not allowed: the lake is read-only here, use SELECT")
+    kind = statement.type
+    if kind == duckdb.StatementType.EXPLAIN and (prefix := EXPLAIN.match(statement.query)):
+        try:
+            (kind,) = [
+                part.type for part in connection.extract_statements(statement.query[prefix.end() :])
+            ]
+        except (duckdb.Error, ValueError):
+            kind = statement.type  # not understood, so not allowed
+    if kind != duckdb.StatementType.SELECT:
+        raise QueryError(f"{kind.name} is not allowed: the lake is read-only here, use SELECT")
 
 
 def _execute(

@@ -6,7 +6,9 @@ going back to old params finds the old answers. Appending commits atomically: a 
 batch in flight and nothing else. Several processes may append at once.
 """
 
+import errno
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +18,7 @@ import lance
 import pyarrow as pa
 
 from spatialgen.lake import duck
+from spatialgen.lake.links import scratch_beside
 from spatialgen.lake.schemas import MEMO_COLUMNS
 
 logger = logging.getLogger(__name__)
@@ -51,15 +54,26 @@ class Dataset:
         ordered = pa.Table.from_arrays(
             [table.column(name) for name in self.schema.names], schema=self.schema
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if not self.path.exists():
-            try:
-                lance.write_dataset(ordered, str(self.path), mode="create")
-                return
-            except OSError as error:
-                if "already exists" not in str(error):
-                    raise  # only another process's first append is expected here
+        self.create()
         lance.write_dataset(ordered, str(self.path), mode="append")
+
+    def create(self) -> None:
+        """Make the dataset exist, without rows; whoever is first wins.
+
+        It is renamed into place: Lance's own mode="create" would overwrite what another process
+        has appended meanwhile.
+        """
+        if self.path.exists():
+            return
+        scratch = scratch_beside(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lance.write_dataset(self.schema.empty_table(), str(scratch), schema=self.schema)
+        try:
+            scratch.rename(self.path)
+        except OSError as error:
+            shutil.rmtree(scratch)
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
     def compact(self) -> None:
         """Merge small files and forget old versions; not for blobs, whose bytes it would copy."""

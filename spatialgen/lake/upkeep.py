@@ -50,7 +50,7 @@ def _seed(table: Table) -> str:
         link_tree(table.path, place)
     if any(map(is_blob, dataset.schema)):
         stored = table.lake.stored(table.name, spec.schema)
-        added = adopt_fragments(spec, lance.dataset(str(place)), stored.path)
+        added = adopt_fragments(spec, lance.dataset(str(place)), stored)
         return f"{added} rows added"
     return "already there" if known else "added"
 

@@ -1,0 +1,221 @@
+import random
+import re
+from pathlib import Path
+
+import duckdb
+import lance
+import pyarrow as pa
+import pytest
+
+from spatialgen.errors import QueryError
+from spatialgen.lake import duck
+from spatialgen.lake.lake import Lake
+from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
+from spatialgen.lake.sql import Workspace, parse_value, run_query
+from spatialgen.metrics import write_metrics
+from tests.conftest import REPOSITORY
+
+QUERIES = sorted((REPOSITORY / "queries").rglob("*.sql"))
+CAPTIONS = ["左边是猫", "右边是狗", "左边是猫", "手机上市"]
+
+
+@pytest.fixture
+def filled(lake: Lake) -> Lake:
+    """A lake with candidates, rejects, a blob table, a run and metrics."""
+    ids = list(range(4))
+    urls = [f"http://a/{n}" for n in ids]
+    candidates = pa.record_batch([ids, urls, CAPTIONS], names=["row_id", "url", "caption"])
+    lake.publish(CANDIDATES, [candidates])
+    reject = pa.record_batch(
+        [["1.csv"], pa.array([7], pa.int64()), ["empty_url"], [",左"]],
+        names=["file", "line", "reason", "raw"],
+    )
+    lake.publish(REJECTS, [reject])
+    picture = pa.Table.from_arrays(
+        [
+            pa.array(["aa"]),
+            lance.blob_array([b"bytes"]),
+            pa.array([1], pa.int32()),
+            pa.array([1], pa.int32()),
+            pa.array(["png"]),
+            pa.array([5], pa.int64()),
+            pa.nulls(1, pa.int64()),
+        ],
+        schema=IMAGES.schema,
+    )
+    images = lake.stored("images", IMAGES.schema)
+    images.append(picture)
+    stored = images.open()
+    assert stored
+    lake.publish_blobs(IMAGES, stored, picture.select(["sha256"]))
+    with lake.run("candidates", "fp") as run:
+        run.rows_total = run.rows_computed = 5
+    counts = {"records": 9, "rejected": 1, "unmatched": 3, "duplicates": 1, "candidates": 4}
+    write_metrics("candidates", counts, lake.root.parent / "metrics")
+    return lake
+
+
+def query(lake: Lake, text: str, **params: object) -> list[dict[str, object]]:
+    (table,) = run_query(Workspace(lake), text, params)
+    rows: list[dict[str, object]] = table.to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("path", QUERIES, ids=lambda path: path.stem)
+def test_every_shipped_query_states_its_question_and_answers_it(filled: Lake, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert re.match(r"-- .+\?\n", text), "the first line is the question"
+    assert query(filled, text)
+
+
+def test_funnel_adds_up(filled: Lake) -> None:
+    rows = query(filled, (REPOSITORY / "queries" / "funnel.sql").read_text())
+    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4]
+    assert sum(row["share"] for row in rows[1:]) == pytest.approx(1, abs=1e-3)  # type: ignore[misc]
+
+
+def test_relation_words_counts_captions(filled: Lake) -> None:
+    rows = query(filled, (REPOSITORY / "queries" / "relation_words.sql").read_text())
+    by_word = {row["word"]: row for row in rows}
+    assert by_word["左"]["captions"] == 2
+    assert by_word["左"]["share"] == 0.5
+    assert by_word["左"]["example"] == "左边是猫"
+    assert by_word["顶"]["captions"] == 0
+
+
+def test_duplicates_takes_its_default_param(filled: Lake) -> None:
+    text = (REPOSITORY / "queries" / "duplicates.sql").read_text()
+    assert [(row["caption"], row["urls"]) for row in query(filled, text)] == [("左边是猫", 2)]
+    assert query(filled, text, limit=0) == []
+
+
+def test_params_are_values_and_never_sql(filled: Lake) -> None:
+    hostile = "'; select 1; --"
+    assert query(filled, "select $x as x", x=hostile) == [{"x": hostile}]
+    with pytest.raises(QueryError, match=r"\$x has no value: add -p x=VALUE"):
+        query(filled, "select $x")
+    assert [parse_value(text) for text in ("2", "2.5", "true", "null", '"2"', "左")] == [
+        *[2, 2.5, True, None],
+        *["2", "左"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copy candidates to 'x.csv'",
+        "create table x as from candidates",
+        "drop view candidates",
+        "attach 'x.duckdb'",
+        "install httpfs",
+        "load httpfs",
+        "set memory_limit = '1TB'",
+        "insert into candidates values (1, 'u', 'c')",
+        "explain analyze copy candidates to 'x.csv'",
+        "explain (format json) copy candidates to 'x.csv'",
+        "explain /* x */ analyze copy candidates to 'x.csv'",
+        "export database 'x'",
+        "call enable_logging()",
+        "select 1; copy candidates to 'x.csv'",
+    ],
+)
+def test_nothing_can_be_written(
+    filled: Lake, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(QueryError):
+        list(run_query(Workspace(filled), text, {}))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "explain analyze select count(*) from candidates",
+        "summarize candidates",
+        "describe images",
+        "show tables",
+        "with c as (from candidates) select * from c",
+    ],
+)
+def test_reading_is_not_hindered(filled: Lake, text: str) -> None:
+    assert query(filled, text)
+
+
+def test_blobs_are_hidden_and_everything_else_is_there(filled: Lake) -> None:
+    (row,) = query(filled, "from images")
+    assert row["sha256"] == "aa"
+    assert "image" not in row
+    assert query(filled, "select count(*) as n from store.images") == [{"n": 1}]
+    assert query(filled, "select stage, rows_total from runs") == [
+        {"stage": "candidates", "rows_total": 5}
+    ]
+    assert query(filled, "select value from metrics where file = 'lake/rejects' and name = 'rows'")
+
+
+def test_a_broken_table_stops_only_queries_on_it(filled: Lake) -> None:
+    (filled["rejects"].path / "manifest.json").unlink()
+    assert query(filled, "select count(*) as n from candidates") == [{"n": 4}]
+    with pytest.raises(Exception, match="dvc checkout"):
+        query(filled, "from rejects")
+
+
+def test_mistakes_are_one_error_with_the_cause(filled: Lake) -> None:
+    with pytest.raises(QueryError, match='column "captoin" not found'):
+        query(filled, "select captoin from candidates")
+    with pytest.raises(QueryError, match="cannot be parsed"):
+        query(filled, "selec 1")
+    with pytest.raises(QueryError, match="the query is empty"):
+        list(run_query(Workspace(filled), "-- nothing", {}))
+
+
+def test_the_lake_object_answers_sql(filled: Lake) -> None:
+    table = filled.sql("select caption from candidates where row_id = $id", id=1)
+    assert table.to_pylist() == [{"caption": "右边是狗"}]
+
+
+def test_duckdb_over_lance_agrees_with_duckdb_alone(tmp_path: Path) -> None:
+    """Filters are pushed down into Lance: random ones must select what DuckDB itself selects."""
+    rng = random.Random(11)
+    rows = [
+        {
+            "i": rng.choice([None, -1, 0, 1, 2]),
+            "f": rng.choice([None, -0.5, 0.0, float("inf"), 0.5]),
+            "s": rng.choice([None, "", "左", "a'b"]),
+            "b": rng.choice([None, True, False]),
+        }
+        for _ in range(300)
+    ]
+    kinds = {"i": pa.int64(), "f": pa.float64(), "s": pa.string(), "b": pa.bool_()}
+    table = pa.Table.from_pylist(rows, schema=pa.schema(list(kinds.items())))
+    dataset = lance.write_dataset(table, str(tmp_path / "t.lance"))
+    connection = duck.connect()
+    connection.register("pushed", dataset)
+    connection.execute("create table own as from pushed")
+
+    def predicate(depth: int = 0) -> str:
+        if depth < 2 and rng.random() < 0.5:
+            joint = rng.choice([" and ", " or "])
+            return f"({predicate(depth + 1)}{joint}{predicate(depth + 1)})"
+        column = rng.choice("ifsb")
+        values = {"i": ["-1", "0", "1.5"], "f": ["0.0", "0.5"], "s": ["''", "'左'"], "b": ["true"]}
+        value = rng.choice(values[column])
+        test = rng.choice(
+            [f"= {value}", f"<> {value}", f"< {value}", ">= " + value, "is null", f"in ({value})"]
+        )
+        return f"{rng.choice(['', 'not '])}{column} {test}"
+
+    try:
+        for _ in range(150):
+            where = predicate()
+            counts = [
+                connection.execute(
+                    f"select count(*), sum(i), min(s) from {name} where {where}"
+                ).fetchall()
+                for name in ("pushed", "own")
+            ]
+            assert counts[0] == counts[1], where
+    finally:
+        connection.close()
+    assert duckdb.__version__ >= "2"

@@ -1,0 +1,85 @@
+import errno
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from spatialgen.errors import DiskFullError, LakeError, explain
+from spatialgen.lake.lake import Lake
+from spatialgen.lake.schemas import CANDIDATES
+from spatialgen.project import INTERRUPTED, find_root, guard, store_root
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 4 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def candidates(rows: int) -> Iterator[pa.RecordBatch]:
+    for start in range(0, rows, 1000):
+        ids = list(range(start, start + 1000))
+        captions = [f"左边 {n * 7919 % 1_000_003:x}" * 4 for n in ids]
+        yield pa.record_batch([ids, captions, captions], names=["row_id", "url", "caption"])
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
+    lake = Lake(tmp_path / "lake", store=small_disk)
+    before = lake.publish(CANDIDATES, candidates(2000))
+    with pytest.raises(Exception) as error:  # noqa: PT011 - Lance and DuckDB raise their own kinds
+        lake.publish(CANDIDATES, candidates(200_000))
+    known = explain(error.value)
+    assert isinstance(known, DiskFullError)
+    assert "free some space" in str(known)
+    assert lake["candidates"].manifest == before
+    assert lake["candidates"].dataset().count_rows() == 2000
+    assert lake.publish(CANDIDATES, candidates(3000)).rows == 3000  # the scratch is gone
+
+
+def test_only_mendable_errors_are_explained() -> None:
+    assert explain(ValueError("a defect")) is None
+    assert isinstance(explain(OSError(errno.ENOSPC, "full", "/x/y")), DiskFullError)
+    assert "/x/y" in str(explain(OSError(errno.ENOSPC, "full", "/x/y")))
+
+
+def test_guard_turns_errors_into_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise LakeError("lake/x.json is missing; run it")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="error: lake/x.json is missing; run it"):
+        guard(fail)
+    with pytest.raises(SystemExit) as stopped:
+        guard(interrupt)
+    assert stopped.value.code == INTERRUPTED
+    assert "kept" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):
+        guard(lambda: print(1 / 0))
+
+
+def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("SPATIALGEN_STORE", raising=False)
+    with pytest.raises(LakeError, match="is in no spatialgen project"):
+        find_root(tmp_path)
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert find_root(tmp_path / "a" / "b") == tmp_path.resolve()
+    assert store_root(tmp_path) == tmp_path / ".lake"
+    monkeypatch.setenv("DVC_ROOT", "/main")
+    assert store_root(tmp_path) == Path("/main/.lake")
+    monkeypatch.setenv("SPATIALGEN_STORE", str(tmp_path / "shared"))
+    assert store_root(tmp_path) == tmp_path / "shared"
+    monkeypatch.setenv("SPATIALGEN_STORE", str(tmp_path / "dvc.yaml"))
+    with pytest.raises(LakeError, match="is a file: give it a folder"):
+        store_root(tmp_path)
