@@ -29,7 +29,7 @@ SPACES = r"[\s\x{3000}]*"  # ASCII white space and the full-width space
 
 @dataclass
 class Counts:
-    """The funnel of one scan, in records: lines = rejected + unmatched + duplicates + candidates."""
+    """The funnel of one scan: records = rejected + unmatched + duplicates + candidates."""
 
     records: int = 0
     rejected: int = 0
@@ -122,9 +122,7 @@ def scan_sql(keywords: list[str]) -> str:
     names = ", ".join(f"'{reason.name}'" for reason in Reason)
     return f"""
         with fields as (
-            select shard, line, problem, simple, slices[1] as raw_url, slices[3] as raw_caption,
-                   slices[1] || slices[2] || slices[3] as raw
-            from records
+            select *, slices[1] as raw_url, slices[3] as raw_caption from records
         ), judged as (
             select *,
                 case
@@ -142,7 +140,8 @@ def scan_sql(keywords: list[str]) -> str:
             select shard, line, reason,
                    case when reason is null then {unquoted("raw_url")} end as url,
                    case when reason is null then {unquoted("raw_caption")} end as caption,
-                   case when reason is not null then raw[1:{RAW_CHARACTERS}] end as raw
+                   case when reason is not null
+                        then left(raw_url || slices[2] || raw_caption, {RAW_CHARACTERS}) end as raw
             from judged
             where reason is not null or regexp_matches(raw_caption, '{pattern}')
         )

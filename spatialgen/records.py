@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-MAX_RECORD_BYTES = 1 << 18  # far above any caption: a longer record is damage
+MAX_RECORD_BYTES = 1 << 16  # far above any caption: a longer record is damage
 MAX_RECORD_LINES = 32  # that one quoted field may span
 NEWLINE, QUOTE, COMMA, RETURN = b'\n",\r'
 SLICES = 4
@@ -51,7 +51,7 @@ class Records:
     offsets: Ints  # (4n + 1,) where each slice begins in the block; the last is `consumed`
     line: Ints  # (n,) a record's first line, counted from 0 in this block
     problem: Ints  # (n,) a Reason that shows in the bytes, 0 for none, or BLANK
-    simple: Bools  # (n,) certainly two non-empty fields, at most one of them in plain quotes
+    simple: Bools  # (n,) certainly two non-empty fields without a quote inside them
     consumed: int  # bytes of the block that the records cover
     lines: int  # lines that they cover
 
@@ -115,9 +115,9 @@ def cut(block: bytes, *, final: bool) -> Records:
     problem[content_ends == starts] = BLANK
 
     caption = np.minimum(separator + 1, content_ends)
-    quoted_url = _is_wrapped(data, starts, separator) & (quotes == 2)
-    quoted_caption = _is_wrapped(data, caption, content_ends) & (quotes == 2)
-    simple = (problem == 0) & ((quotes == 0) | quoted_url | quoted_caption)
+    quoted_url = _is_wrapped(data, starts, separator)
+    quoted_caption = _is_wrapped(data, caption, content_ends)
+    simple = (problem == 0) & (quotes == 2 * quoted_url.astype(np.int8) + 2 * quoted_caption)
     for first in (data[starts + quoted_url], data[caption + quoted_caption]):
         simple &= (first > SPACE) & (first != IDEOGRAPHIC) & (first != COMMA)
 

@@ -1,5 +1,6 @@
 """Wukong-shaped CSV shards: UTF-8 with the header `url,caption`, read without losing a line."""
 
+import codecs
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from spatialgen.records import BLANK, MAX_RECORD_BYTES, SLICES, Ints, Reason, Re
 HEADER = ["url", "caption"]
 BLOCK_BYTES = 1 << 20  # fits a core's cache together with its masks
 BOM = b"\xef\xbb\xbf"
+QUESTION_MARKS = "spatialgen.question_marks"
 COMPRESSED = (".bz2", ".gz", ".zst")
 
 RECORD_SCHEMA = pa.schema(
@@ -131,13 +133,14 @@ def _skip_line(rest: bytes, stream: pa.NativeFile) -> bytes:
 def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa.RecordBatch:
     line = records.line + first_line
     problem = records.problem
-    count = SLICES * len(line)
-    buffers = [None, pa.py_buffer(records.offsets.astype(np.int32)), pa.py_buffer(block)]
-    if _is_utf8(buffers[2], records.consumed):
-        texts = pa.Array.from_buffers(pa.string(), count, buffers)
-    else:
-        slices = pa.Array.from_buffers(pa.binary(), count, buffers)
-        texts, problem = _decode(slices, problem)
+    borders = records.offsets[::SLICES]
+    if damaged := _find_invalid(block, borders):
+        problem = problem.copy()
+        problem[damaged] = Reason.invalid_utf8
+        block = _mend(block, [(borders[record], borders[record + 1]) for record in damaged])
+    offsets = pa.py_buffer(records.offsets.astype(np.int32))
+    buffers = [None, offsets, pa.py_buffer(block)]
+    texts = pa.Array.from_buffers(pa.string(), SLICES * len(line), buffers)
     batch = pa.record_batch(
         [
             pa.array(np.full(len(line), shard, np.int32)),
@@ -152,23 +155,43 @@ def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa
     return batch if is_record.all() else batch.filter(pa.array(is_record))
 
 
-def _is_utf8(buffer: pa.Buffer, length: int) -> bool:
-    """Whether the first `length` bytes are UTF-8; slices between ASCII characters then are, too."""
-    ends = pa.py_buffer(np.array([0, length], np.int32))
+def _find_invalid(block: bytes, borders: Ints) -> list[int]:
+    """Which of the records between `borders` are no UTF-8."""
+    view, start, end = memoryview(block), 0, int(borders[-1])
+    found: list[int] = []
+    if _is_utf8(block, end):
+        return found
+    while True:
+        try:
+            str(view[start:end], "utf-8")
+        except UnicodeDecodeError as error:
+            found.append(int(np.searchsorted(borders, start + error.start, side="right")) - 1)
+            start = int(borders[found[-1] + 1])
+        else:
+            return found
+
+
+def _is_utf8(block: bytes, end: int) -> bool:
+    """Whether the block is UTF-8 up to `end`; 3x as fast as decoding it in Python."""
+    whole = [None, pa.py_buffer(np.array([0, end], np.int32)), pa.py_buffer(block)]
     try:
-        pa.Array.from_buffers(pa.binary(), 1, [None, ends, buffer]).cast(pa.string())
+        pa.Array.from_buffers(pa.binary(), 1, whole).cast(pa.string())
     except pa.ArrowInvalid:
         return False
     return True
 
 
-def _decode(slices: pa.Array, problem: Ints) -> tuple[pa.Array, Ints]:
-    """Decode one by one: the rare block in which some record is no UTF-8."""
-    problem = problem.copy()
-    texts = []
-    for index, raw in enumerate(slices.to_pylist()):
-        text = raw.decode("utf-8", "replace")
-        if "\ufffd" in text and text.encode() != raw:
-            problem[index // SLICES] = Reason.invalid_utf8
-        texts.append(text)
-    return pa.array(texts, pa.string()), problem
+def _mend(block: bytes, damaged: list[tuple[int, int]]) -> bytes:
+    """The block with a ? for every byte that is no UTF-8, so that offsets stay right."""
+    mended = bytearray(block)
+    for start, end in damaged:
+        mended[start:end] = block[start:end].decode("utf-8", QUESTION_MARKS).encode()
+    return bytes(mended)
+
+
+def _question_marks(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return "?" * (error.end - error.start), error.end
+
+
+codecs.register_error(QUESTION_MARKS, _question_marks)

@@ -57,7 +57,7 @@ def test_guard_turns_errors_into_exit_codes(capsys: pytest.CaptureFixture[str]) 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit, match="error: lake/x.json is missing; run it"):
+    with pytest.raises(SystemExit, match=r"error: lake/x\.json is missing; run it"):
         guard(fail)
     with pytest.raises(SystemExit) as stopped:
         guard(interrupt)

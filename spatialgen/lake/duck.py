@@ -14,6 +14,7 @@ def connect(
     Close it: DuckDB 2.0.0 complains at exit of connections left open.
     """
     connection = duckdb.connect()
+    connection.execute("set enable_progress_bar = false")  # stages have their own
     connection.execute("set autoinstall_known_extensions = false")
     connection.execute("set python_enable_replacements = false")  # no table names from variables
     connection.execute("set preserve_insertion_order = false")  # order is asked for where it counts

@@ -91,7 +91,7 @@ def test_table_and_manifest_apart_is_an_error_with_the_remedy(lake: Lake) -> Non
     manifest = lake["candidates"].manifest_path.read_text()
     lake.publish(CANDIDATES, batches([(1, "左边"), (2, "右边")]))
     lake["candidates"].manifest_path.write_text(manifest)
-    with pytest.raises(LakeError, match='holds 2 rows .* says 1 of .* run "dvc checkout"'):
+    with pytest.raises(LakeError, match=r'holds 2 rows .* says 1 of .* run "dvc checkout"'):
         lake["candidates"].dataset()
     assert repr(lake["rejects"]) == "<Table rejects: does not exist yet>"
     assert repr(lake["candidates"]) == "<Table candidates: 1 rows>"

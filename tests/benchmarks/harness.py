@@ -1,0 +1,84 @@
+"""What the benchmarks share: timing, peak memory, a large corpus, and the verdict."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spatialgen.params import CandidatesParams, SampleParams, load_params
+from spatialgen.sample.shards import HOST, write_sample
+
+BASE_ROWS = 250_000  # drawn from the grammar; larger corpora repeat them on other hosts
+
+
+@contextmanager
+def workspace() -> Iterator[Path]:
+    """A scratch folder, on $SPATIALGEN_BENCH's disk where that is set."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=os.environ.get("SPATIALGEN_BENCH")))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_corpus(folder: Path, rows: int) -> None:
+    """Wukong-shaped shards with `rows` rows, all of them distinct but for 1 % duplicates."""
+    if not (folder / "base").exists():
+        sample = SampleParams(
+            seed=1, rows=BASE_ROWS, shards=1, spatial_share=0.05, damaged_share=0.002
+        )
+        write_sample(sample, folder / "base")
+    base = (folder / "base" / "csv" / "wukong_100m_0.csv").read_bytes()
+    target = folder / f"{rows}"
+    target.mkdir()
+    for shard in range(rows // BASE_ROWS):
+        host = f"gimg{shard:02d}.sample.test".encode()
+        data = base.replace(HOST.encode(), host)
+        (target / f"wukong_100m_{shard}.csv").write_bytes(data)
+
+
+def candidates_params(source: Path) -> CandidatesParams:
+    """The shipped params over another source."""
+    shipped = load_params().candidates
+    return shipped.model_copy(update={"csv": str(source), "pattern": "*.csv"})
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Wall time of one call, s."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def median(values: list[float]) -> float:
+    """The middle value."""
+    return sorted(values)[len(values) // 2]
+
+
+def in_process(code: str, *arguments: object) -> dict[str, float]:
+    """Run `code` in a new Python: wall and CPU seconds, and peak resident memory in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, code
+    return {
+        "s": time.perf_counter() - start,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1024,
+    }
+
+
+def report(name: str, figures: dict[str, Any], bars: dict[str, bool]) -> None:
+    """Print one line of JSON; exit with 1 where a bar is missed."""
+    missed = [bar for bar, reached in bars.items() if not reached]
+    shown = {key: round(v, 3) if isinstance(v, float) else v for key, v in figures.items()}
+    line = {"benchmark": name, **shown, "missed": missed}
+    print(json.dumps(line, ensure_ascii=False), flush=True)
+    sys.exit(1 if missed else 0)
