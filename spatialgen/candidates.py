@@ -4,14 +4,19 @@ It is meant to miss nothing cheaply: a position character lets a caption through
 stage judges what it means there (上海 and 下载 pass here, too).
 """
 
+import os
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm import tqdm
 
 from spatialgen.lake import duck
 from spatialgen.lake.ids import h64_sql
@@ -19,12 +24,16 @@ from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, REJECTS
 from spatialgen.params import CandidatesParams, ComputeParams
 from spatialgen.records import Reason
-from spatialgen.wukong import RECORD_SCHEMA, find_shards, read_records
+from spatialgen.wukong import RECORD_SCHEMA, Shard, find_shards, progress_bar, read_records
 
 REVISION = 1  # raise it when equal CSVs and params would give other rows
 RAW_CHARACTERS = 1000  # kept of a rejected record
 BATCH_ROWS = 65_536
-SPACES = r"[\s\x{3000}]*"  # ASCII white space and the full-width space
+MAX_STREAMS = 8  # cutting records shares one Python; more streams would wait for each other
+PROBLEM_SCHEMA = pa.schema(
+    [("shard", pa.int32()), ("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())]
+)
+REASON_NAMES = pa.array(["", *(reason.name for reason in Reason)])
 
 
 @dataclass
@@ -39,37 +48,34 @@ class Counts:
 
 
 def prefilter(
-    lake: Lake, params: CandidatesParams, compute: ComputeParams, *, progress: bool = True
+    lake: Lake, params: CandidatesParams, compute: ComputeParams, *, quiet: bool = False
 ) -> Counts:
     """Scan all shards once, publish `candidates` and `rejects`, and count what went where."""
     shards = find_shards(Path(params.csv), params.pattern)
-    counts = Counts()
-
-    def records() -> Iterator[pa.RecordBatch]:
-        for batch in read_records(shards, progress=progress):
-            counts.records += batch.num_rows
-            yield batch
-
-    with _scanned(lake, compute, records(), params.keywords) as connection:
-        connection.register("shards", pa.table({"name": [shard.name for shard in shards]}))
-        ((matched, counts.rejected),) = connection.execute(
-            "select count(*) filter (reason is null), count(reason) from scanned"
-        ).fetchall()
-        counts.unmatched = counts.records - matched - counts.rejected
-        rows = connection.sql(
-            "select row_id, url, caption from scanned where reason is null order by row_id, url"
-        )
-        counts.candidates = lake.publish(CANDIDATES, rows.to_arrow_reader(BATCH_ROWS)).rows
-        counts.duplicates = matched - counts.candidates
-        rejects = connection.sql(
-            """
-            select name as file, line, reason, raw
-            from scanned join (select name, row_number() over () - 1 as shard from shards)
-            using (shard) where reason is not null order by file, line
-            """
-        )
-        lake.publish(REJECTS, rejects.to_arrow_reader(BATCH_ROWS))
-    return counts
+    lake.spill.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=lake.spill) as folder,
+        progress_bar(shards, quiet=quiet) as bar,
+    ):
+        streams = compute.threads or min(os.cpu_count() or 1, MAX_STREAMS)
+        scans = [
+            Scan(part, Path(folder) / f"{number}.arrow", bar)
+            for number in range(streams)
+            if (part := shards[number::streams])
+        ]
+        with match(scans, params.keywords, compute, spill=Path(folder)) as rows:
+            matched = _Counted(rows)
+            candidates = lake.publish(CANDIDATES, matched).rows
+        with _rejects(scans, shards) as rows:
+            rejected = lake.publish(REJECTS, rows).rows
+    records = sum(scan.records for scan in scans)
+    return Counts(
+        records=records,
+        rejected=rejected,
+        unmatched=records - rejected - matched.rows,
+        duplicates=matched.rows - candidates,
+        candidates=candidates,
+    )
 
 
 def as_metrics(counts: Counts) -> dict[str, int]:
@@ -77,74 +83,113 @@ def as_metrics(counts: Counts) -> dict[str, int]:
     return asdict(counts)
 
 
-@contextmanager
-def _scanned(
-    lake: Lake, compute: ComputeParams, records: Iterator[pa.RecordBatch], keywords: list[str]
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB whose table `scanned` holds the matching rows and the rejected records.
+class Scan:
+    """The records of some shards as one stream, which sets the problems aside by the way.
 
-    Every record passes once through all threads; only what is kept takes memory, and what exceeds
-    `compute.memory` goes to disk.
+    Streams are read in parallel, so each has counts and a file of its own.
     """
-    lake.spill.mkdir(parents=True, exist_ok=True)
-    connection = duck.connect(memory=compute.memory, threads=compute.threads, spill=lake.spill)
+
+    def __init__(
+        self, shards: list[Shard], aside: Path, bar: "tqdm[NoReturn] | None" = None
+    ) -> None:
+        self.shards = shards
+        self.aside = aside
+        self.bar = bar
+        self.records = 0
+
+    def reader(self) -> pa.RecordBatchReader:
+        """All records, problems included: these never match, for they have no caption."""
+        return pa.RecordBatchReader.from_batches(RECORD_SCHEMA, self._batches())
+
+    def problems(self) -> pa.Table:
+        """The problems met, with their `shard` number; on disk, not in memory."""
+        return pa.ipc.open_file(pa.memory_map(str(self.aside))).read_all()
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        with pa.ipc.new_file(str(self.aside), PROBLEM_SCHEMA) as aside:
+            for batch in read_records(self.shards, self.bar):
+                self.records += batch.num_rows
+                problems = batch.filter(pc.greater(batch["problem"], 0))
+                if problems.num_rows:
+                    raw = pc.list_element(problems["slices"], 1)
+                    columns = [
+                        problems["shard"],
+                        problems["line"],
+                        REASON_NAMES.take(problems["problem"]),
+                        pc.utf8_slice_codeunits(raw, 0, RAW_CHARACTERS),
+                    ]
+                    aside.write_batch(pa.RecordBatch.from_arrays(columns, schema=PROBLEM_SCHEMA))
+                yield batch
+
+
+@contextmanager
+def match(
+    scans: list[Scan], keywords: list[str], compute: ComputeParams, spill: Path
+) -> Iterator[pa.RecordBatchReader]:
+    """Rows (row_id, url, caption) of the records whose caption holds a keyword, by row_id.
+
+    Every record passes once through all threads; only matches take memory, and what exceeds
+    `compute.memory` goes to `spill`. Exact duplicates come one after the other.
+    """
+    connection = duck.connect(memory=compute.memory, threads=compute.threads, spill=spill)
     try:
-        connection.register("records", pa.RecordBatchReader.from_batches(RECORD_SCHEMA, records))
-        connection.execute("create temp table scanned as " + scan_sql(keywords))
-        connection.unregister("records")
-        yield connection
+        _union(connection, "records", [scan.reader() for scan in scans])
+        yield connection.sql(match_sql(keywords)).to_arrow_reader(BATCH_ROWS)
     finally:
         connection.close()
 
 
-def scan_sql(keywords: list[str]) -> str:
-    """The query over `records` that keeps captions with a keyword, and records without a row.
+@contextmanager
+def _rejects(scans: list[Scan], shards: list[Shard]) -> Iterator[pa.RecordBatchReader]:
+    """What the scans have set aside, by file and line."""
+    connection = duck.connect()
+    try:
+        _union(connection, "problems", [scan.problems() for scan in scans])
+        names = {"shard": [s.number for s in shards], "file": [s.name for s in shards]}
+        connection.register("shards", pa.table(names))
+        query = """select file, line, reason, raw from problems join shards using (shard)
+                   order by file, line"""
+        yield connection.sql(query).to_arrow_reader(BATCH_ROWS)
+    finally:
+        connection.close()
 
-    Cheap tests come first: simple records need no look at their quoting, and unquoting and hashing
-    are done for kept rows alone.
-    """
+
+def _union(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    parts: Sequence[pa.RecordBatchReader | pa.Table],
+) -> None:
+    """A view over all parts, which DuckDB reads in parallel."""
+    for number, part in enumerate(parts):
+        connection.register(f"{name}_{number}", part)
+    union = " union all ".join(f"from {name}_{number}" for number in range(len(parts)))
+    connection.execute(f"create view {name} as {union}")
+
+
+def match_sql(keywords: list[str]) -> str:
+    """The query behind `match`; undoubling and hashing are done for matching rows alone."""
     pattern = "|".join(map(re.escape, keywords)).replace("'", "''")
 
-    def malformed(field: str) -> str:
-        return f"""(starts_with({field}, '"')
-                    and not regexp_full_match({field}, '"(?:[^"]|"")*"'))"""
+    def undoubled(field: str) -> str:
+        return f"""case when doubled then replace({field}, '""', '"') else {field} end"""
 
-    def extra(field: str) -> str:
-        return f"""(not starts_with({field}, '"') and contains({field}, ','))"""
-
-    def blank(field: str) -> str:
-        return f"""regexp_full_match({field}, '{SPACES}|"{SPACES}"')"""
-
-    def unquoted(field: str) -> str:
-        return f"""case when starts_with({field}, '"')
-                        then replace({field}[2:-2], '""', '"') else {field} end"""
-
-    names = ", ".join(f"'{reason.name}'" for reason in Reason)
     return f"""
-        with fields as (
-            select *, slices[1] as raw_url, slices[3] as raw_caption from records
-        ), judged as (
-            select *,
-                case
-                    when problem > 0 then [{names}][problem]
-                    when simple then null
-                    when {malformed("raw_url")} or {malformed("raw_caption")}
-                        then '{Reason.malformed_quote.name}'
-                    when {extra("raw_url")} or {extra("raw_caption")}
-                        then '{Reason.extra_column.name}'
-                    when {blank("raw_url")} then '{Reason.empty_url.name}'
-                    when {blank("raw_caption")} then '{Reason.empty_caption.name}'
-                end as reason
-            from fields
-        ), kept as (
-            select shard, line, reason,
-                   case when reason is null then {unquoted("raw_url")} end as url,
-                   case when reason is null then {unquoted("raw_caption")} end as caption,
-                   case when reason is not null
-                        then left(raw_url || slices[2] || raw_caption, {RAW_CHARACTERS}) end as raw
-            from judged
-            where reason is not null or regexp_matches(raw_caption, '{pattern}')
+        with row as (
+            select {undoubled("slices[2]")} as url, {undoubled("slices[4]")} as caption
+            from records where regexp_matches(slices[4], '{pattern}')
         )
-        select {h64_sql("url", "caption")} as row_id, url, caption, shard, line, reason, raw
-        from kept
+        select {h64_sql("url", "caption")} as row_id, url, caption from row order by row_id, url
     """
+
+
+class _Counted:
+    """Batches as they are, and how many rows they had."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
+        self.batches = batches
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.batches:
+            self.rows += batch.num_rows
+            yield batch

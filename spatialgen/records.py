@@ -1,8 +1,11 @@
-"""Cutting blocks of CSV bytes into two-column records, by vector operations.
+"""Cutting blocks of CSV bytes into (url, caption) records, by vector operations.
 
 Quoting follows RFC 4180 as Python's csv module reads it, with one difference: an unbalanced quote
 costs its own line and not the lines after it. Nothing is copied: a record is described by where
-its four slices `url | comma | caption | line end` begin; quotes are still in place.
+its four slices `margin | url | margin | caption` begin in the block; the margins hold line ends,
+separators and enclosing quotes. Only quotes doubled inside a field are left to be undone.
+
+The vector operations decide the plain records. The few that look odd are matched one by one.
 """
 
 import re
@@ -14,18 +17,17 @@ import numpy.typing as npt
 
 MAX_RECORD_BYTES = 1 << 16  # far above any caption: a longer record is damage
 MAX_RECORD_LINES = 32  # that one quoted field may span
-NEWLINE, QUOTE, COMMA, RETURN = b'\n",\r'
+NEWLINE, QUOTE, COMMA, RETURN, SPACE = b'\n",\r '
+IDEOGRAPHIC_SPACE = "\u3000".encode()
 SLICES = 4
-SPACE, IDEOGRAPHIC = (
-    0x20,
-    0xE3,
-)  # a field that begins with neither is not blank (U+3000 is E3 80 80)
 
-FIELD = rb'(?:"(?:[^"]|"")*"|[^",\n][^,\n]*|)'  # quoted, or plain with quotes only further in
-RECORD = re.compile(rb"(" + FIELD + rb")," + FIELD + rb"\r?\n")
+# A field is quoted, or plain with quotes only further in; the groups are its text.
+FIELD = rb'(?:"((?:[^"]|"")*)"|([^",\n][^,\n]*|))'
+RECORD = re.compile(FIELD + rb"," + FIELD + rb"\r?\n")
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 
 
 class Reason(IntEnum):
@@ -34,36 +36,45 @@ class Reason(IntEnum):
     missing_column = 1
     extra_column = 2
     unterminated_quote = 3
-    invalid_utf8 = 4
-    too_long = 5
-    malformed_quote = 6  # text behind a closing quote
-    empty_url = 7
-    empty_caption = 8
+    malformed_quote = 4  # text behind a closing quote
+    empty_url = 5
+    empty_caption = 6
+    too_long = 7
+    invalid_utf8 = 8
 
 
-BLANK = -1  # an empty line is no record, and no problem
+NO_RECORD = -1  # a blank line: neither a row nor a problem
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The n records cut from a block."""
+    """The n records cut from a block. A problem's url slice is the record as it stands."""
 
-    offsets: Ints  # (4n + 1,) where each slice begins in the block; the last is `consumed`
+    offsets: Ints  # (4n + 1,) where each slice begins in the block, and where the last one ends
+    borders: Ints  # (n + 1,) where each record begins, and where the last one ends
     line: Ints  # (n,) a record's first line, counted from 0 in this block
-    problem: Ints  # (n,) a Reason that shows in the bytes, 0 for none, or BLANK
-    simple: Bools  # (n,) certainly two non-empty fields without a quote inside them
-    consumed: int  # bytes of the block that the records cover
-    lines: int  # lines that they cover
+    problem: Ints  # (n,) a Reason, 0 for none, or NO_RECORD
+    doubled: Bools  # (n,) whether a field holds doubled quotes
+    lines: int  # lines that the records cover
+
+    @property
+    def consumed(self) -> int:
+        """Bytes of the block that the records cover."""
+        return int(self.borders[-1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Joins:
-    """What the lines with an odd number of quotes turn out to be."""
+@dataclass(slots=True)
+class _Fields:
+    """Where the n records' parts begin and end, as offsets into the block."""
 
-    inner: list[int]  # lines whose end is inside a quoted field
-    separators: dict[int, int]  # line that is a record by itself -> offset of its comma
-    unterminated: list[int]  # lines that are damaged
-    lines: int  # lines before the first one that only the next block can decide
+    start: Ints
+    end: Ints  # of the content, without its line end
+    url: Ints
+    url_end: Ints
+    caption: Ints
+    caption_end: Ints
+    separators: Ints  # commas outside quotes
+    quotes: Ints  # quote characters
 
 
 def cut(block: bytes, *, final: bool) -> Records:
@@ -75,98 +86,169 @@ def cut(block: bytes, *, final: bool) -> Records:
     position = np.flatnonzero(special)
     kind = data[position]
     quotes_so_far = np.cumsum(kind == QUOTE)
-
     newlines = np.flatnonzero(kind == NEWLINE)
-    ends = position[newlines] + 1
     odd = np.flatnonzero(np.diff(quotes_so_far[newlines], prepend=0) & 1)
-    joins = _join(block, ends, odd, final=final)
+    inner, lines = _join(block, position[newlines] + 1, odd, final=final)
+    is_end = np.ones(lines, np.bool_)
+    is_end[inner] = False
+    newlines = newlines[:lines][is_end]
+    if not len(newlines):
+        none = np.zeros(0, np.int64)
+        return Records(np.zeros(1, np.int64), np.zeros(1, np.int64), none, none, none > 0, 0)
 
-    is_end = np.ones(joins.lines, np.bool_)
-    is_end[joins.inner] = False
-    newlines, ends = newlines[: joins.lines][is_end], ends[: joins.lines][is_end]
-    line = _shifted(np.flatnonzero(is_end) + 1, first=0)
-    if not len(ends):
-        empty = np.zeros(0, np.int64)
-        return Records(np.zeros(1, np.int64), empty, empty, empty.astype(np.bool_), 0, 0)
+    fields = _find_fields(data, position, kind, quotes_so_far, newlines)
+    problem, doubled = _judge(block, data, position, kind, fields)
+    bad = problem != 0
+    fields.url[bad], fields.url_end[bad] = fields.start[bad], fields.end[bad]
+    fields.caption[bad] = fields.caption_end[bad] = fields.end[bad]
+    offsets = np.empty(SLICES * len(newlines) + 1, np.int64)
+    offsets[0:-1:SLICES] = _shifted(fields.caption_end)
+    offsets[1::SLICES] = fields.url
+    offsets[2::SLICES] = fields.url_end
+    offsets[3::SLICES] = fields.caption
+    offsets[-1] = fields.caption_end[-1]
+    borders = np.append(fields.start, position[newlines[-1]] + 1)
+    line = _shifted(np.flatnonzero(is_end) + 1)
+    return Records(offsets, borders, line, problem, doubled, lines)
 
-    starts = _shifted(ends, first=0)
-    quotes_before = _shifted(quotes_so_far[newlines], first=0)
-    quotes = quotes_so_far[newlines] - quotes_before
+
+def _find_fields(
+    data: Bytes, position: Ints, kind: Bytes, quotes_so_far: Ints, newlines: Ints
+) -> _Fields:
+    """Where url and caption are, if quotes are where they should be."""
+    end = position[newlines]
+    start = _shifted(end + 1)
+    end = end - ((data[end - 1] == RETURN) & (end > start))
+    quotes_before = _shifted(quotes_so_far[newlines])
     # A comma separates where the quotes before it in its record are balanced.
     commas = np.flatnonzero(kind[: newlines[-1]] == COMMA)
     record = np.searchsorted(newlines, commas)
     balanced = (quotes_so_far[commas] - quotes_before[record]) & 1 == 0
     commas, record = commas[balanced], record[balanced]
-    separators = np.bincount(record, minlength=len(ends))
-
-    content_ends = ends - 1
-    content_ends -= (data[content_ends - 1] == RETURN) & (content_ends > starts)
-    separator = content_ends.copy()
+    separator = end.copy()
     separator[record[::-1]] = position[commas[::-1]]  # the first comma of each record is set last
-    for at, offset in joins.separators.items():
-        own = np.searchsorted(line, at)
-        separator[own], separators[own] = offset, 1
-
-    problem = np.zeros(len(ends), np.int64)
-    problem[separators == 0] = Reason.missing_column
-    problem[separators > 1] = Reason.extra_column
-    problem[np.searchsorted(line, joins.unterminated)] = Reason.unterminated_quote
-    problem[ends - starts > MAX_RECORD_BYTES] = Reason.too_long
-    problem[content_ends == starts] = BLANK
-
-    caption = np.minimum(separator + 1, content_ends)
-    quoted_url = _is_wrapped(data, starts, separator)
-    quoted_caption = _is_wrapped(data, caption, content_ends)
-    simple = (problem == 0) & (quotes == 2 * quoted_url.astype(np.int8) + 2 * quoted_caption)
-    for first in (data[starts + quoted_url], data[caption + quoted_caption]):
-        simple &= (first > SPACE) & (first != IDEOGRAPHIC) & (first != COMMA)
-
-    offsets = np.empty(SLICES * len(ends) + 1, np.int64)
-    offsets[0:-1:SLICES] = starts
-    offsets[1::SLICES] = separator
-    offsets[2::SLICES] = caption
-    offsets[3::SLICES] = content_ends
-    offsets[-1] = ends[-1]
-    return Records(offsets, line, problem, simple, int(ends[-1]), joins.lines)
+    return _Fields(
+        start=start,
+        end=end,
+        url=start.copy(),
+        url_end=separator,
+        caption=np.minimum(separator + 1, end),
+        caption_end=end.copy(),
+        separators=np.bincount(record, minlength=len(end)),
+        quotes=quotes_so_far[newlines] - quotes_before,
+    )
 
 
-def _is_wrapped(data: npt.NDArray[np.uint8], starts: Ints, ends: Ints) -> Bools:
-    """Whether fields that lie between two quotes hold something."""
-    wrapped: Bools = (data[starts] == QUOTE) & (data[ends - 1] == QUOTE) & (ends - starts > 2)
-    return wrapped
+def _judge(
+    block: bytes, data: Bytes, position: Ints, kind: Bytes, fields: _Fields
+) -> tuple[Ints, Bools]:
+    """(problem, doubled) of every record; strips enclosing quotes off the fields."""
+    problem = np.zeros(len(fields.start), np.int64)
+    problem[fields.separators == 0] = Reason.missing_column
+    problem[fields.separators > 1] = Reason.extra_column
+    unsure = fields.quotes & 1 == 1
+    enclosing = _unwrap(data, fields.url, fields.url_end)
+    enclosing += _unwrap(data, fields.caption, fields.caption_end)
+    doubled = fields.quotes > enclosing
+    unsure[_with_stray_quote(data, position[kind == QUOTE], fields, doubled)] = True
+    unsure |= _may_be_blank(data, fields.url, fields.url_end)
+    unsure |= _may_be_blank(data, fields.caption, fields.caption_end)
+    for index in map(int, np.flatnonzero(unsure)):
+        problem[index], doubled[index] = _match(block, fields, index)
+    problem[fields.end - fields.start > MAX_RECORD_BYTES] = Reason.too_long
+    problem[fields.end == fields.start] = NO_RECORD
+    return problem, doubled
 
 
-def _shifted(values: Ints, *, first: int) -> Ints:
-    """`first`, then all values but the last."""
+def _with_stray_quote(data: Bytes, quote: Ints, fields: _Fields, suspect: Bools) -> Ints:
+    """Which `suspect` records have a quote that neither encloses a field nor is doubled in one."""
+    looked_at = np.repeat(suspect, fields.quotes)
+    quote = quote[: len(looked_at)][looked_at]
+    record = np.repeat(np.flatnonzero(suspect), fields.quotes[suspect])
+    first = _shifted(np.cumsum(fields.quotes[suspect]))  # of each record's quotes
+    nth = np.arange(len(quote)) - np.repeat(first, fields.quotes[suspect])
+    before, after = data[quote - 1], data[quote + 1]
+    begins = (quote == fields.start[record]) | (before == COMMA)
+    ends = (after == COMMA) | (quote + 1 == fields.end[record])
+    well = np.where(nth & 1 == 0, begins | (before == QUOTE), ends | (after == QUOTE))
+    found: Ints = record[~well]
+    return found
+
+
+def _unwrap(data: Bytes, start: Ints, end: Ints) -> Ints:
+    """Move `start` and `end` inside enclosing quotes; the number of quotes stripped."""
+    wrapped = (data[start] == QUOTE) & (data[end - 1] == QUOTE) & (end - start >= 2)
+    start += wrapped
+    end -= wrapped
+    stripped: Ints = 2 * wrapped.astype(np.int64)
+    return stripped
+
+
+def _may_be_blank(data: Bytes, start: Ints, end: Ints) -> Bools:
+    """Which fields are empty or begin with white space."""
+    first, last = data[start], len(data) - 1
+    blank: Bools = (start == end) | (first <= SPACE)
+    wide = np.flatnonzero(first == IDEOGRAPHIC_SPACE[0])
+    for step in (1, 2):
+        wide = wide[data[np.minimum(start[wide] + step, last)] == IDEOGRAPHIC_SPACE[step]]
+    blank[wide] = True
+    return blank
+
+
+def _match(block: bytes, fields: _Fields, index: int) -> tuple[int, bool]:
+    """(problem, doubled) of one odd-looking record, whose fields are set by the way."""
+    start, end = int(fields.start[index]), int(fields.end[index])
+    line_end = block.index(b"\n", end) + 1
+    match = RECORD.fullmatch(block, start, line_end)
+    if match is None:
+        if fields.quotes[index] & 1:
+            return Reason.unterminated_quote, False
+        if fields.separators[index] != 1:
+            many = fields.separators[index] > 1
+            return (Reason.extra_column if many else Reason.missing_column), False
+        begins = (block[start], block[int(fields.url_end[index]) + 1])
+        quoted = QUOTE in begins or block[start:end].find(b',"') >= 0
+        return (Reason.malformed_quote if quoted else Reason.extra_column), False
+    url, caption = (match.span(1 if match[1] is not None else 2), match.span(3))
+    if match[3] is None:
+        caption = match.span(4)
+    fields.url[index], fields.url_end[index] = url
+    fields.caption[index], fields.caption_end[index] = caption[0], min(caption[1], end)
+    if not block[slice(*url)].decode("utf-8", "replace").strip():
+        return Reason.empty_url, False
+    if not block[slice(*caption)].decode("utf-8", "replace").strip():
+        return Reason.empty_caption, False
+    return 0, b'""' in match[0]
+
+
+def _shifted(values: Ints) -> Ints:
+    """0, then all values but the last."""
     shifted = np.empty_like(values)
-    shifted[:1] = first
+    shifted[:1] = 0
     shifted[1:] = values[:-1]
     return shifted
 
 
-def _join(block: bytes, ends: Ints, odd: Ints, *, final: bool) -> _Joins:
-    """Decide the rare lines with an odd number of quotes, one after the other.
+def _join(block: bytes, ends: Ints, odd: Ints, *, final: bool) -> tuple[list[int], int]:
+    """(lines that end inside a quoted field, lines that can be decided without the next block).
 
-    Such a line is a record by itself (`a,5" pipe`), opens one that a later such line closes, or is
-    damaged. A record that would span too much is damage too.
+    Only a line with an odd number of quotes can open a field that a later such line closes; one
+    that opens too much, or nothing, is left as it is.
     """
-    joins = _Joins([], {}, [], len(ends))
+    inner: list[int] = []
     todo = list(map(int, odd))
     while todo:
         opening = todo.pop(0)
         start = int(ends[opening - 1]) if opening else 0
-        if alone := RECORD.fullmatch(block, start, int(ends[opening])):
-            joins.separators[opening] = alone.end(1)
+        if RECORD.fullmatch(block, start, int(ends[opening])):
             continue
         limit = start + MAX_RECORD_BYTES
         last = min(opening + MAX_RECORD_LINES, len(ends)) - 1
         closing = todo[0] if todo else None
         if closing is not None and closing <= last and ends[closing] <= limit:
             if RECORD.fullmatch(block, start, int(ends[closing])):
-                joins.inner.extend(range(opening, closing))
+                inner.extend(range(opening, closing))
                 todo.pop(0)
-                continue
         elif last == len(ends) - 1 and len(block) <= limit and not final:
-            return _Joins(joins.inner, joins.separators, joins.unterminated, opening)
-        joins.unterminated.append(opening)
-    return joins
+            return inner, opening
+    return inner, len(ends)

@@ -5,13 +5,14 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
 from spatialgen.errors import InputError
-from spatialgen.records import BLANK, MAX_RECORD_BYTES, SLICES, Ints, Reason, Records, cut
+from spatialgen.records import MAX_RECORD_BYTES, NO_RECORD, SLICES, Ints, Reason, Records, cut
 
 HEADER = ["url", "caption"]
 BLOCK_BYTES = 1 << 20  # fits a core's cache together with its masks
@@ -21,11 +22,11 @@ COMPRESSED = (".bz2", ".gz", ".zst")
 
 RECORD_SCHEMA = pa.schema(
     [
-        pa.field("shard", pa.int32()),  # index into the list of shards
+        pa.field("shard", pa.int32()),  # Shard.number
         pa.field("line", pa.int64()),  # the record's first line in its shard, from 1 (the header)
         pa.field("problem", pa.int8()),  # a Reason, or 0
-        pa.field("simple", pa.bool_()),  # certainly two non-empty fields; see records.Records
-        pa.field("slices", pa.list_(pa.string(), SLICES)),  # url, comma, caption, line end
+        pa.field("doubled", pa.bool_()),  # whether a field holds doubled quotes
+        pa.field("slices", pa.list_(pa.string(), SLICES)),  # margin, url, margin, caption
     ]
 )
 
@@ -36,6 +37,7 @@ class Shard:
 
     path: Path
     name: str
+    number: int = 0  # its place in the list of all shards
 
     def open(self) -> pa.NativeFile:
         """A stream of its bytes, unpacked where its name ends in .gz, .bz2 or .zst."""
@@ -51,7 +53,10 @@ def find_shards(source: Path, pattern: str) -> list[Shard]:
         shards = [Shard(source, source.name)]
     elif source.is_dir():
         paths = sorted(path for path in source.rglob(pattern) if path.is_file())
-        shards = [Shard(path, path.relative_to(source).as_posix()) for path in paths]
+        names = [path.relative_to(source).as_posix() for path in paths]
+        shards = [
+            Shard(path, name, n) for n, (path, name) in enumerate(zip(paths, names, strict=True))
+        ]
     else:
         raise InputError(f"candidates.csv: {source} does not exist; give a CSV file or a folder")
     if not shards:
@@ -80,23 +85,30 @@ def _check_header(shard: Shard) -> None:
         )
 
 
-def read_records(shards: list[Shard], *, progress: bool = True) -> Iterator[pa.RecordBatch]:
-    """All records of all shards in RECORD_SCHEMA, a block at a time, with a bar over the bytes.
+def progress_bar(shards: list[Shard], *, quiet: bool) -> "tqdm[NoReturn]":
+    """A bar over the shards' bytes, where someone watches; read_records moves it."""
+    packed = any(shard.path.suffix in COMPRESSED for shard in shards)
+    total = None if packed else sum(shard.path.stat().st_size for shard in shards)
+    disable = True if quiet else None  # None: shown on a terminal alone
+    return tqdm(total=total, unit="B", unit_scale=True, desc="CSV shards", disable=disable)
+
+
+def read_records(
+    shards: list[Shard], bar: "tqdm[NoReturn] | None" = None
+) -> Iterator[pa.RecordBatch]:
+    """All records of `shards` in RECORD_SCHEMA, a block at a time.
 
     Headers and blank lines are left out. Memory stays at a few blocks, however large a shard is.
     """
-    packed = any(shard.path.suffix in COMPRESSED for shard in shards)
-    total = None if packed else sum(shard.path.stat().st_size for shard in shards)
-    quiet = None if progress else True  # None: quiet unless someone watches
-    with tqdm(total=total, unit="B", unit_scale=True, desc="CSV shards", disable=quiet) as bar:
-        for number, shard in enumerate(shards):
-            line = 1
-            for block, records in _cut_shard(shard):
-                batch = _as_batch(block, records, number, line)
-                line += records.lines
+    for shard in shards:
+        line = 1
+        for block, records in _cut_shard(shard):
+            batch = _as_batch(block, records, shard.number, line)
+            line += records.lines
+            if bar is not None:
                 bar.update(records.consumed)
-                if batch.num_rows:
-                    yield batch
+            if batch.num_rows:
+                yield batch
 
 
 def _cut_shard(shard: Shard) -> Iterator[tuple[bytes, Records]]:
@@ -132,26 +144,28 @@ def _skip_line(rest: bytes, stream: pa.NativeFile) -> bytes:
 
 def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa.RecordBatch:
     line = records.line + first_line
-    problem = records.problem
-    borders = records.offsets[::SLICES]
-    if damaged := _find_invalid(block, borders):
-        problem = problem.copy()
+    offsets, problem = records.offsets, records.problem
+    if damaged := _find_invalid(block, records.borders):
+        offsets, problem = offsets.copy(), problem.copy()
         problem[damaged] = Reason.invalid_utf8
-        block = _mend(block, [(borders[record], borders[record + 1]) for record in damaged])
-    offsets = pa.py_buffer(records.offsets.astype(np.int32))
-    buffers = [None, offsets, pa.py_buffer(block)]
+        for record in damaged:
+            start, end = int(records.borders[record]), int(records.borders[record + 1])
+            content_end = start + len(block[start:end].rstrip(b"\r\n"))
+            offsets[SLICES * record + 1 : SLICES * record + 5] = [start, *[content_end] * 3]
+        block = _mend(block, [(records.borders[r], records.borders[r + 1]) for r in damaged])
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(block)]
     texts = pa.Array.from_buffers(pa.string(), SLICES * len(line), buffers)
     batch = pa.record_batch(
         [
             pa.array(np.full(len(line), shard, np.int32)),
             pa.array(line),
             pa.array(problem.astype(np.int8)),
-            pa.array(records.simple),
+            pa.array(records.doubled),
             pa.FixedSizeListArray.from_arrays(texts, SLICES),
         ],
         schema=RECORD_SCHEMA,
     )
-    is_record = (problem != BLANK) & (line > 1)
+    is_record = (problem != NO_RECORD) & (line > 1)
     return batch if is_record.all() else batch.filter(pa.array(is_record))
 
 

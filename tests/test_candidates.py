@@ -17,7 +17,7 @@ COMPUTE = ComputeParams(memory="1GB", threads=0)
 
 def scan(lake: Lake, source: Path, keywords: list[str] | None = None) -> Counts:
     params = CandidatesParams(csv=str(source), pattern="*.csv", keywords=keywords or KEYWORDS)
-    return prefilter(lake, params, COMPUTE, progress=False)
+    return prefilter(lake, params, COMPUTE, quiet=True)
 
 
 def rows_of(lake: Lake, table: str) -> list[dict[str, object]]:
@@ -145,7 +145,7 @@ def test_rows_do_not_depend_on_threads_memory_or_sharding(tmp_path: Path, source
     ]:
         lake = Lake(tmp_path / "lakes" / str(len(digests)), store=tmp_path / ".lake")
         params = CandidatesParams(csv=str(folder), pattern="*.csv", keywords=KEYWORDS)
-        prefilter(lake, params, compute, progress=False)
+        prefilter(lake, params, compute, quiet=True)
         digests.add(lake["candidates"].manifest.digest)
         files = [path.read_bytes() for path in sorted(lake["candidates"].path.rglob("*.lance"))]
         digests.add(hashlib.md5(b"".join(files)).hexdigest())  # published once, shared by all

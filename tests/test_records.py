@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spatialgen import records
-from spatialgen.records import BLANK, Reason, cut
+from spatialgen.records import NO_RECORD, Reason, cut
 
 # A plain field cannot end with a carriage return: it would belong to the line end.
 field = st.text(st.sampled_from('a左，",\n\r '), max_size=8).map(lambda text: text.rstrip("\r"))
@@ -23,19 +23,15 @@ def cut_all(data: bytes, block_bytes: int) -> list[tuple[int, int, list[str]]]:
         result = cut(rest, final=start + block_bytes >= len(data))
         for number in range(len(result.line)):
             borders = result.offsets[4 * number : 4 * number + 5]
-            url, _, caption, _ = [
-                rest[a:b].decode() for a, b in itertools.pairwise(borders)
+            _, url, _, caption = [
+                rest[a:b].decode() for a, b in itertools.pairwise(map(int, borders))
             ]
-            fields = [unquote(url), unquote(caption)]
+            fields = [field.replace('""', '"') for field in (url, caption)]
             found.append((line + int(result.line[number]), int(result.problem[number]), fields))
         line += result.lines
         rest = rest[result.consumed :]
     assert rest == b""
     return found
-
-
-def unquote(text: str) -> str:
-    return text[1:-1].replace('""', '"') if text.startswith('"') else text
 
 
 @given(
@@ -51,8 +47,13 @@ def test_reads_what_the_csv_module_writes(
     out = io.StringIO()
     csv.writer(out, lineterminator=line_end, quoting=quoting).writerows(rows)  # type: ignore[arg-type]
     found = cut_all(out.getvalue().encode(), block_bytes)
-    assert [fields for _, _, fields in found] == [list(row) for row in rows]
-    assert all(problem == 0 for _, problem, _ in found)
+    for (_, problem, fields), (url, caption) in zip(found, rows, strict=True):
+        if not url.strip():
+            assert problem == Reason.empty_url
+        elif not caption.strip():
+            assert problem == Reason.empty_caption
+        else:
+            assert (problem, fields) == (0, [url, caption])
 
 
 @given(data=st.text(st.sampled_from('a左",\n'), max_size=60), block_bytes=st.integers(1, 64))
@@ -84,9 +85,17 @@ def test_an_open_quote_costs_its_own_line_only(rows: list[tuple[str, str]]) -> N
         ('"a,b"', Reason.missing_column),
         ("a,b,c", Reason.extra_column),
         ('"a",b,"c"', Reason.extra_column),
+        ('a"b,c"d,e', Reason.extra_column),
+        ('"a" b,c', Reason.malformed_quote),
+        ('a,"b"c', Reason.malformed_quote),
+        ('a,"b"c"d"', Reason.malformed_quote),
+        ("  ,b", Reason.empty_url),
+        ('a,"\u3000"', Reason.empty_caption),
+        ('a,""', Reason.empty_caption),
+        ("a,\u300a左\u300b", 0),
         ('a,"b', Reason.unterminated_quote),
-        ("", BLANK),
-        ("\r", BLANK),
+        ("", NO_RECORD),
+        ("\r", NO_RECORD),
     ],
 )
 def test_problems_that_show_in_the_bytes(line: str, problem: int) -> None:

@@ -37,7 +37,7 @@ def publish_rows(
     """
 
     def write(scratch: Path) -> lance.LanceDataset:
-        reader = pa.RecordBatchReader.from_batches(spec.schema, _unique(spec, batches))
+        reader = pa.RecordBatchReader.from_batches(spec.schema, unique_rows(spec, batches))
         return lance.write_dataset(reader, str(scratch), schema=spec.schema)
 
     return _publish(spec, write, published, out)
@@ -174,7 +174,7 @@ def _publish(
     return manifest
 
 
-def _unique(spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def unique_rows(spec: TableSpec, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The batches in the table's schema, without rows whose key equals the row's before."""
     last: tuple[object, ...] | None = None
     for batch in batches:

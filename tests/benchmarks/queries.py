@@ -4,7 +4,6 @@ python -m tests.benchmarks.queries
 """
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,4 +94,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
