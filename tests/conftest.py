@@ -47,13 +47,13 @@ class Project:
     prefix: list[str] = field(default_factory=list)  # runs commands as another kind of user
 
     def run(
-        self, *command: str, check: bool = True, **env: str
+        self, *command: str, check: bool = True, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; `dvc`, `python` and `spatialgen` are this environment's."""
         done = subprocess.run(
             [*self.prefix, *self.resolve(*command)],
             cwd=self.root,
-            env=self.environment(**env),
+            env=self.environment(**env or {}),
             capture_output=True,
             text=True,
             check=False,

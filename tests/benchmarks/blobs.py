@@ -93,12 +93,12 @@ def main() -> None:
 
         def repro(pictures: int, *flags: str) -> float:
             (folder / "count.txt").write_text(str(pictures))
-            return seconds(lambda: project.run("dvc", "repro", *flags, **env))
+            return seconds(lambda: project.run("dvc", "repro", *flags, env=env))
 
         first_s = repro(count)
         disk = disk_bytes(folder)
         again_s = repro(count, "-f", "grow")
-        unchanged = "Stage 'reader' didn't change" in project.run("dvc", "repro", **env).stdout
+        unchanged = "Stage 'reader' didn't change" in project.run("dvc", "repro", env=env).stdout
         before, blocks = disk_bytes(folder), written_blocks()
         more = round(count * 0.01)
         grown_s = repro(count + more)
