@@ -30,6 +30,7 @@ REVISION = 1  # raise it when equal CSVs and params would give other rows
 RAW_CHARACTERS = 1000  # kept of a rejected record
 BATCH_ROWS = 65_536
 MAX_STREAMS = 8  # cutting records shares one Python; more streams would wait for each other
+MATCHED_SCHEMA = pa.schema([RECORD_SCHEMA.field("doubled"), RECORD_SCHEMA.field("slices")])
 PROBLEM_SCHEMA = pa.schema(
     [("shard", pa.int32()), ("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())]
 )
@@ -99,7 +100,7 @@ class Scan:
 
     def reader(self) -> pa.RecordBatchReader:
         """All records, problems included: these never match, for they have no caption."""
-        return pa.RecordBatchReader.from_batches(RECORD_SCHEMA, self._batches())
+        return pa.RecordBatchReader.from_batches(MATCHED_SCHEMA, self._batches())
 
     def problems(self) -> pa.Table:
         """The problems met, with their `shard` number; on disk, not in memory."""
@@ -119,7 +120,7 @@ class Scan:
                         pc.utf8_slice_codeunits(raw, 0, RAW_CHARACTERS),
                     ]
                     aside.write_batch(pa.RecordBatch.from_arrays(columns, schema=PROBLEM_SCHEMA))
-                yield batch
+                yield batch.select(MATCHED_SCHEMA.names)
 
 
 @contextmanager

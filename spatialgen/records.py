@@ -85,7 +85,8 @@ def cut(block: bytes, *, final: bool) -> Records:
     special |= data == COMMA
     position = np.flatnonzero(special)
     kind = data[position]
-    quotes_so_far = np.cumsum(kind == QUOTE)
+    is_quote = kind == QUOTE
+    quotes_so_far = np.cumsum(is_quote)
     newlines = np.flatnonzero(kind == NEWLINE)
     odd = np.flatnonzero(np.diff(quotes_so_far[newlines], prepend=0) & 1)
     inner, lines = _join(block, position[newlines] + 1, odd, final=final)
@@ -97,7 +98,7 @@ def cut(block: bytes, *, final: bool) -> Records:
         return Records(np.zeros(1, np.int64), np.zeros(1, np.int64), none, none, none > 0, 0)
 
     fields = _find_fields(data, position, kind, quotes_so_far, newlines)
-    problem, doubled = _judge(block, data, position, kind, fields)
+    problem, doubled = _judge(block, data, position[is_quote], fields)
     bad = problem != 0
     fields.url[bad], fields.url_end[bad] = fields.start[bad], fields.end[bad]
     fields.caption[bad] = fields.caption_end[bad] = fields.end[bad]
@@ -139,9 +140,7 @@ def _find_fields(
     )
 
 
-def _judge(
-    block: bytes, data: Bytes, position: Ints, kind: Bytes, fields: _Fields
-) -> tuple[Ints, Bools]:
+def _judge(block: bytes, data: Bytes, quote: Ints, fields: _Fields) -> tuple[Ints, Bools]:
     """(problem, doubled) of every record; strips enclosing quotes off the fields."""
     problem = np.zeros(len(fields.start), np.int64)
     problem[fields.separators == 0] = Reason.missing_column
@@ -150,7 +149,7 @@ def _judge(
     enclosing = _unwrap(data, fields.url, fields.url_end)
     enclosing += _unwrap(data, fields.caption, fields.caption_end)
     doubled = fields.quotes > enclosing
-    unsure[_with_stray_quote(data, position[kind == QUOTE], fields, doubled)] = True
+    unsure[_with_stray_quote(data, quote, fields, doubled)] = True
     unsure |= _may_be_blank(data, fields.url, fields.url_end)
     unsure |= _may_be_blank(data, fields.caption, fields.caption_end)
     for index in map(int, np.flatnonzero(unsure)):

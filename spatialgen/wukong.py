@@ -165,7 +165,9 @@ def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa
         ],
         schema=RECORD_SCHEMA,
     )
-    is_record = (problem != NO_RECORD) & (line > 1)
+    if first_line == 1:
+        batch, problem = batch.slice(1), problem[1:]  # the header
+    is_record = problem != NO_RECORD
     return batch if is_record.all() else batch.filter(pa.array(is_record))
 
 

@@ -17,6 +17,10 @@ from spatialgen.sample.shards import HOST, write_sample
 
 BASE_ROWS = 250_000  # drawn from the grammar; larger corpora repeat them on other hosts
 
+PEAK = """
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
 
 @contextmanager
 def workspace() -> Iterator[Path]:
@@ -63,15 +67,22 @@ def median(values: list[float]) -> float:
 
 
 def in_process(code: str, *arguments: object) -> dict[str, float]:
-    """Run `code` in a new Python: wall and CPU seconds, and peak resident memory in MB."""
+    """Run `code` in a new Python: wall and CPU seconds, and peak resident memory in MB.
+
+    The process reads its own VmHWM: the ru_maxrss of a child begins at its parent's.
+    """
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)])
+    command = [sys.executable, "-c", code + PEAK, *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
     assert status == 0, code
     return {
         "s": time.perf_counter() - start,
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_mb": usage.ru_maxrss / 1024,
+        "peak_mb": int(output.split()[-1]) / 1024,
     }
 
 

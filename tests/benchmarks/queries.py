@@ -29,7 +29,10 @@ import os, sys
 os.chdir(sys.argv[1])
 sys.argv = ["spatialgen", "sql", "select caption from candidates limit 1"]
 from spatialgen.cli import main
-main()
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code
 """
 IMPORT = "import spatialgen, sys; assert 'torch' not in sys.modules"
 
