@@ -22,6 +22,7 @@ from spatialgen.lake import duck
 from spatialgen.lake.ids import h64_sql
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, REJECTS
+from spatialgen.lake.sorting import sort_rows
 from spatialgen.params import CandidatesParams, ComputeParams
 from spatialgen.records import Reason
 from spatialgen.wukong import RECORD_SCHEMA, Shard, find_shards, progress_bar, read_records
@@ -126,18 +127,35 @@ class Scan:
 @contextmanager
 def match(
     scans: list[Scan], keywords: list[str], compute: ComputeParams, spill: Path
-) -> Iterator[pa.RecordBatchReader]:
+) -> Iterator[Iterator[pa.RecordBatch]]:
     """Rows (row_id, url, caption) of the records whose caption holds a keyword, by row_id.
 
-    Every record passes once through all threads; only matches take memory, and what exceeds
-    `compute.memory` goes to `spill`. Exact duplicates come one after the other.
+    Every record passes once through all threads; matches are sorted in files under `spill`, so
+    memory does not grow with them. Exact duplicates come one after the other.
     """
     connection = duck.connect(memory=compute.memory, threads=compute.threads, spill=spill)
     try:
         _union(connection, "records", [scan.reader() for scan in scans])
-        yield connection.sql(match_sql(keywords)).to_arrow_reader(BATCH_ROWS)
+        rows = connection.sql(match_sql(keywords)).to_arrow_reader(BATCH_ROWS)
+        yield sort_rows(rows, rows.schema, "url", spill)
     finally:
         connection.close()
+
+
+def match_sql(keywords: list[str]) -> str:
+    """The query behind `match`; undoubling and hashing are done for matching rows alone."""
+    pattern = "|".join(map(re.escape, keywords)).replace("'", "''")
+
+    def undoubled(field: str) -> str:
+        return f"""case when doubled then replace({field}, '""', '"') else {field} end"""
+
+    return f"""
+        with row as (
+            select {undoubled("slices[2]")} as url, {undoubled("slices[4]")} as caption
+            from records where regexp_matches(slices[4], '{pattern}')
+        )
+        select {h64_sql("url", "caption")} as row_id, url, caption from row
+    """
 
 
 @contextmanager
@@ -165,22 +183,6 @@ def _union(
         connection.register(f"{name}_{number}", part)
     union = " union all ".join(f"from {name}_{number}" for number in range(len(parts)))
     connection.execute(f"create view {name} as {union}")
-
-
-def match_sql(keywords: list[str]) -> str:
-    """The query behind `match`; undoubling and hashing are done for matching rows alone."""
-    pattern = "|".join(map(re.escape, keywords)).replace("'", "''")
-
-    def undoubled(field: str) -> str:
-        return f"""case when doubled then replace({field}, '""', '"') else {field} end"""
-
-    return f"""
-        with row as (
-            select {undoubled("slices[2]")} as url, {undoubled("slices[4]")} as caption
-            from records where regexp_matches(slices[4], '{pattern}')
-        )
-        select {h64_sql("url", "caption")} as row_id, url, caption from row order by row_id, url
-    """
 
 
 class _Counted:

@@ -64,9 +64,12 @@ def describe(spec: TableSpec, dataset: lance.LanceDataset) -> Manifest:
     """Read a dataset once more and state what it holds."""
     connection = duck.connect()
     try:
-        connection.register("described", dataset)
+        connection.register("described", _stream(dataset))
         rows, digest = _digest(connection, dataset.schema)
-        counts = {name: _count(connection, name) for name in spec.classes}
+        counts = {}
+        for name in spec.classes:
+            connection.register("described", _stream(dataset))
+            counts[name] = _count(connection, name)
     finally:
         connection.close()
     return Manifest(spec.name, rows, digest, schema_hash(dataset.schema), counts)
@@ -76,6 +79,12 @@ def schema_hash(schema: pa.Schema) -> str:
     """16 hex digits over column names and types."""
     columns = "\n".join(f"{column.name} {column.type}" for column in schema)
     return md5(columns.encode(), usedforsecurity=False).hexdigest()[:16]
+
+
+def _stream(dataset: lance.LanceDataset) -> pa.RecordBatchReader:
+    """Everything but blobs, read ahead by so little that memory does not depend on the size."""
+    columns = [column.name for column in dataset.schema if not is_blob(column)]
+    return dataset.scanner(columns=columns, batch_readahead=4, fragment_readahead=1).to_reader()
 
 
 def _digest(connection: Any, schema: pa.Schema) -> tuple[int, str]:

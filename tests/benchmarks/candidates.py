@@ -89,11 +89,11 @@ def main() -> None:
         write_corpus(folder, ROWS)
         corpus = folder / str(ROWS)
         params = candidates_params(corpus)
-        ours, bare = [], []
-        for _ in range(ROUNDS):
+        ours, bare, loop = [], [], []
+        for _ in range(ROUNDS):  # in turn, so that the machine's moods meet all three
             ours.append(seconds(lambda: our_rows(corpus, params)))
             bare.append(seconds(lambda: bare_scan(corpus, params)))
-        loop = seconds(lambda: python_loop(corpus, params))
+            loop.append(seconds(lambda: python_loop(corpus, params)))
         lake = Lake(folder / "lake", store=folder / ".lake")
         compute = load_params().compute
         stage = seconds(lambda: prefilter(lake, params, compute, quiet=True))
@@ -103,7 +103,7 @@ def main() -> None:
             if size != ROWS:
                 write_corpus(folder, size)
             peaks[size] = in_process(SCAN, folder / str(size), folder / f"peak{size}")["peak_mb"]
-    faster, slower = loop / median(ours), median(ours) / median(bare)
+    faster, slower = median(loop) / median(ours), median(ours) / median(bare)
     growth = peaks[SIZES[-1]] / peaks[SIZES[0]]
     report(
         "candidates",
