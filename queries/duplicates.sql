@@ -1,7 +1,8 @@
 -- Which captions stand on several pictures, most repeated first?
--- urls: distinct (url, caption) rows with this caption; the exact duplicates are gone already.
+-- urls: distinct (url, caption) rows with this caption; the exact duplicates are gone already;
+-- row_id: the lowest of them.
 -- param limit = 20
-select caption, count(*) as urls, min(url) as example_url
+select caption, count(*) as urls, min(row_id) as row_id
 from candidates
 group by caption
 having count(*) > 1

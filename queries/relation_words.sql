@@ -8,15 +8,26 @@ with word(relation, word) as (
         ('between', '间'), ('inside', '里'), ('inside', '内'), ('inside', '中'), ('outside', '外'),
         ('around', '围'), ('corner', '角'), ('centre', '央'), ('top', '顶'), ('bottom', '底'),
         ('opposite', '对面'), ('near', '附近')
+), held as (
+    select
+        row_id,
+        caption,
+        unnest(list_filter(  -- the words once more, for a constant list is twice as fast
+            ['左', '右', '上', '下', '前', '后', '背', '旁', '边', '侧', '间', '里', '内', '中', '外', '围',
+             '角', '央', '顶', '底', '对面', '附近'],
+            lambda word: contains(caption, word)
+        )) as word
+    from candidates
+), counted as (
+    select word, count(*) as captions, arg_min(caption, row_id) as example from held group by word
 ), total as (
     select count(*) as captions from candidates
 )
 select
     relation,
     word,
-    count(row_id) as captions,
-    round(count(row_id) / max(total.captions), 4) as share,
-    arg_min(caption, row_id) as example
-from word cross join total left join candidates on contains(caption, word)
-group by relation, word
+    coalesce(counted.captions, 0) as captions,
+    round(coalesce(counted.captions, 0) / total.captions, 4) as share,
+    example
+from word left join counted using (word) cross join total
 order by captions desc, word;

@@ -33,10 +33,10 @@ def sql(
     """Query every table, store.*, runs and metrics; read-only."""
     from spatialgen.lake.history import Revision
     from spatialgen.lake.lake import Lake
-    from spatialgen.lake.sql import Workspace, run_query
+    from spatialgen.lake.sql import run_query
 
     lake = Lake()
-    snapshot = Revision(lake, at) if at else Workspace(lake)
+    snapshot = Revision(lake, at) if at else lake
     for table in run_query(snapshot, _read_query(query), _parse_params(param or [])):
         print_table(table, Format(format))
 

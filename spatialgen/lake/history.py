@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import lance
+
 from spatialgen.errors import LakeError
-from spatialgen.lake.lake import Lake
+from spatialgen.lake.lake import DOCUMENT_FOLDERS, Lake
 from spatialgen.lake.links import scratch_beside
 from spatialgen.lake.manifest import Manifest
 from spatialgen.lake.publish import is_sound, settle
-from spatialgen.lake.sql import DOCUMENT_FOLDERS
 
 
 class Revision:
@@ -26,6 +27,15 @@ class Revision:
         self.name = name
         self.project = lake.root.absolute().parent
         self.commit = resolve(self.project, name)
+
+    @property
+    def spill(self) -> Path:
+        """As the lake's."""
+        return self.lake.spill
+
+    def stores(self) -> Mapping[str, lance.LanceDataset]:
+        """As the lake's: the store has no revisions."""
+        return self.lake.stores()
 
     def tables(self) -> list[str]:
         """Names of the tables that had a manifest."""

@@ -24,6 +24,8 @@ from spatialgen.lake.schemas import RUNS_SCHEMA, TABLES, TableSpec
 from spatialgen.lake.store import Dataset, Memo
 from spatialgen.project import find_root, store_root
 
+DOCUMENT_FOLDERS = ("lake", "metrics")  # whose JSON files are in git, and in SQL's `metrics`
+
 
 @dataclass
 class Run:
@@ -56,6 +58,25 @@ class Lake:
     def tables(self) -> list[str]:
         """Names of the tables that have a manifest here."""
         return sorted(path.stem for path in self.root.glob("*.json"))
+
+    def path(self, table: str) -> Path:
+        """The folder of a table, once it agrees with its manifest."""
+        assert self[table].manifest  # raises where the two are apart
+        return self[table].path
+
+    def documents(self) -> dict[str, str]:
+        """Texts of lake/*.json and metrics/*.json, by path without .json."""
+        project = self.root.absolute().parent
+        return {
+            f"{folder}/{path.stem}": path.read_text(encoding="utf-8")
+            for folder in DOCUMENT_FOLDERS
+            for path in sorted((project / folder).glob("*.json"))
+        }
+
+    def stores(self) -> dict[str, lance.LanceDataset]:
+        """The store's datasets by name."""
+        paths = sorted((self.store_root / "store").glob("*.lance"))
+        return {path.stem: lance.dataset(str(path)) for path in paths}
 
     @property
     def published(self) -> Path:
@@ -102,9 +123,9 @@ class Lake:
 
     def sql(self, query: str, **params: Any) -> pa.Table:
         """Run one read-only query over all tables; `$name` in it takes `params[name]`."""
-        from spatialgen.lake.sql import Workspace, run_query  # DuckDB only for those who query
+        from spatialgen.lake.sql import run_query  # no stage needs it, so none depends on it
 
-        (result,) = run_query(Workspace(self), query, params)
+        (result,) = run_query(self, query, params)
         return result
 
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from spatialgen.errors import QueryError
 from spatialgen.lake import duck
-from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import RUNS_SCHEMA, is_blob
 
 METRICS_SCHEMA = pa.schema(
@@ -23,52 +22,28 @@ METRICS_SCHEMA = pa.schema(
         pa.field("value", pa.float64()),
     ]
 )
-DOCUMENT_FOLDERS = ("lake", "metrics")
 DEFAULT_PARAM = re.compile(r"^-- param (\w+) = (.+)$", re.MULTILINE)
 EXPLAIN = re.compile(r"(?:\s|--[^\n]*\n)*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
 
 
 class Snapshot(Protocol):
-    """A state of the lake that can be queried: the workspace, or a revision of it."""
+    """A state of the lake that can be queried: a Lake as it is now, or a Revision of it."""
 
-    lake: Lake
+    @property
+    def spill(self) -> Path:
+        """Where queries that outgrow memory keep their overflow."""
 
     def tables(self) -> list[str]:
         """Names of its tables."""
-        ...
 
     def path(self, table: str) -> Path:
         """The folder of a table that agrees with its manifest."""
-        ...
 
     def documents(self) -> Mapping[str, str]:
         """Texts of its metrics and manifests, by path without .json."""
-        ...
 
-
-class Workspace:
-    """The lake as it is on disk."""
-
-    def __init__(self, lake: Lake) -> None:
-        self.lake = lake
-
-    def tables(self) -> list[str]:
-        """Names of the tables that have a manifest."""
-        return self.lake.tables()
-
-    def path(self, table: str) -> Path:
-        """The table's folder, once it agrees with its manifest."""
-        self.lake[table].dataset()
-        return self.lake[table].path
-
-    def documents(self) -> Mapping[str, str]:
-        """Texts of lake/*.json and metrics/*.json."""
-        project = self.lake.root.parent
-        return {
-            f"{folder}/{path.stem}": path.read_text(encoding="utf-8")
-            for folder in DOCUMENT_FOLDERS
-            for path in (project / folder).glob("*.json")
-        }
+    def stores(self) -> Mapping[str, lance.LanceDataset]:
+        """The store's datasets by name; they have no revisions."""
 
 
 def parse_params(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,15 +86,15 @@ def connect(snapshot: Snapshot, text: str) -> Iterator[duckdb.DuckDBPyConnection
     """
     words = set(re.findall(r"\w+", text.lower()))
     names = snapshot.tables()
-    connection = duck.connect(spill=snapshot.lake.spill)
+    connection = duck.connect(spill=snapshot.spill)
     try:
         for name in [name for name in names if name in words] or names:
             _add_view(connection, name, lance.dataset(str(snapshot.path(name))))
         connection.execute("create schema store")
-        for path in sorted((snapshot.lake.store_root / "store").glob("*.lance")):
-            _add_view(connection, path.stem, lance.dataset(str(path)), schema="store")
-        runs = snapshot.lake.stored("runs", RUNS_SCHEMA).open()
-        _add_view(connection, "runs", runs or RUNS_SCHEMA.empty_table())
+        stores = snapshot.stores()
+        for name, dataset in stores.items():
+            _add_view(connection, name, dataset, schema="store")
+        _add_view(connection, "runs", stores.get("runs", RUNS_SCHEMA.empty_table()))
         if "metrics" in words:
             _add_view(connection, "metrics", _metrics(snapshot.documents()))
         connection.execute("set lock_configuration = true")

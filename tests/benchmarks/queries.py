@@ -20,9 +20,9 @@ BATCH = 100_000
 QUERY = """
 import sys
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.sql import Workspace, run_query
+from spatialgen.lake.sql import run_query
 lake = Lake(sys.argv[1] + "/lake", store=sys.argv[1] + "/.lake")
-list(run_query(Workspace(lake), open(sys.argv[2]).read(), {}))
+list(run_query(lake, open(sys.argv[2]).read(), {}))
 """
 COMMAND_LINE = """
 import os, sys

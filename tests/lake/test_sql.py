@@ -11,7 +11,7 @@ from spatialgen.errors import QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
-from spatialgen.lake.sql import Workspace, parse_value, run_query
+from spatialgen.lake.sql import parse_value, run_query
 from spatialgen.metrics import write_metrics
 from tests.conftest import REPOSITORY
 
@@ -56,7 +56,7 @@ def filled(lake: Lake) -> Lake:
 
 
 def query(lake: Lake, text: str, **params: object) -> list[dict[str, object]]:
-    (table,) = run_query(Workspace(lake), text, params)
+    (table,) = run_query(lake, text, params)
     rows: list[dict[str, object]] = table.to_pylist()
     return rows
 
@@ -81,6 +81,9 @@ def test_relation_words_counts_captions(filled: Lake) -> None:
     assert by_word["左"]["share"] == 0.5
     assert by_word["左"]["example"] == "左边是猫"
     assert by_word["顶"]["captions"] == 0
+    text = (REPOSITORY / "queries" / "relation_words.sql").read_text(encoding="utf-8")
+    (constant,) = re.findall(r"list_filter\(.*?\[(.*?)\]", text, re.DOTALL)
+    assert set(re.findall(r"'(.+?)'", constant)) == set(by_word), "both lists of words agree"
 
 
 def test_duplicates_takes_its_default_param(filled: Lake) -> None:
@@ -125,7 +128,7 @@ def test_nothing_can_be_written(
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(QueryError):
-        list(run_query(Workspace(filled), text, {}))
+        list(run_query(filled, text, {}))
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -167,7 +170,7 @@ def test_mistakes_are_one_error_with_the_cause(filled: Lake) -> None:
     with pytest.raises(QueryError, match="cannot be parsed"):
         query(filled, "selec 1")
     with pytest.raises(QueryError, match="the query is empty"):
-        list(run_query(Workspace(filled), "-- nothing", {}))
+        list(run_query(filled, "-- nothing", {}))
 
 
 def test_the_lake_object_answers_sql(filled: Lake) -> None:
