@@ -31,7 +31,7 @@ REVISION = 1  # raise it when equal CSVs and params would give other rows
 RAW_CHARACTERS = 1000  # kept of a rejected record
 BATCH_ROWS = 65_536
 MAX_STREAMS = 8  # cutting records shares one Python; more streams would wait for each other
-MATCHED_SCHEMA = pa.schema([RECORD_SCHEMA.field("doubled"), RECORD_SCHEMA.field("slices")])
+MATCHED_SCHEMA = pa.schema(list(RECORD_SCHEMA)[3:])  # without what only rejects need
 PROBLEM_SCHEMA = pa.schema(
     [("shard", pa.int32()), ("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())]
 )
@@ -146,12 +146,13 @@ def match_sql(keywords: list[str]) -> str:
     """The query behind `match`; undoubling and hashing are done for matching rows alone."""
     pattern = "|".join(map(re.escape, keywords)).replace("'", "''")
 
-    def undoubled(field: str) -> str:
-        return f"""case when doubled then replace({field}, '""', '"') else {field} end"""
+    def undoubled(field: str, text: str) -> str:
+        return f"""case when {field}_doubled then replace({text}, '""', '"') else {text} end"""
 
     return f"""
         with row as (
-            select {undoubled("slices[2]")} as url, {undoubled("slices[4]")} as caption
+            select {undoubled("url", "slices[2]")} as url,
+                   {undoubled("caption", "slices[4]")} as caption
             from records where regexp_matches(slices[4], '{pattern}')
         )
         select {h64_sql("url", "caption")} as row_id, url, caption from row

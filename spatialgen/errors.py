@@ -51,4 +51,9 @@ def explain(error: BaseException) -> SpatialgenError | None:
             f"the disk is full{place}: everything committed so far is kept; free some space "
             '("spatialgen store gc", "dvc gc --workspace") and run the same command again'
         )
+    if "Out of Memory Error" in str(error):  # DuckDB's
+        return ParamsError(
+            f"the memory limit is too small for this many threads ({str(error).splitlines()[0]}); "
+            "raise compute.memory or lower compute.threads"
+        )
     return None

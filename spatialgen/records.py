@@ -54,7 +54,7 @@ class Records:
     borders: Ints  # (n + 1,) where each record begins, and where the last one ends
     line: Ints  # (n,) a record's first line, counted from 0 in this block
     problem: Ints  # (n,) a Reason, 0 for none, or NO_RECORD
-    doubled: Bools  # (n,) whether a field holds doubled quotes
+    doubled: Bools  # (n, 2) whether url and caption hold doubled quotes
     lines: int  # lines that the records cover
 
     @property
@@ -95,7 +95,8 @@ def cut(block: bytes, *, final: bool) -> Records:
     newlines = newlines[:lines][is_end]
     if not len(newlines):
         none = np.zeros(0, np.int64)
-        return Records(np.zeros(1, np.int64), np.zeros(1, np.int64), none, none, none > 0, 0)
+        border, doubled = np.zeros(1, np.int64), np.zeros((0, 2), np.bool_)
+        return Records(border, border, none, none, doubled, 0)
 
     fields = _find_fields(data, position, kind, quotes_so_far, newlines)
     problem, doubled = _judge(block, data, position[is_quote], fields)
@@ -148,12 +149,13 @@ def _judge(block: bytes, data: Bytes, quote: Ints, fields: _Fields) -> tuple[Int
     unsure = fields.quotes & 1 == 1
     enclosing = _unwrap(data, fields.url, fields.url_end)
     enclosing += _unwrap(data, fields.caption, fields.caption_end)
-    doubled = fields.quotes > enclosing
-    unsure[_with_stray_quote(data, quote, fields, doubled)] = True
+    inside = fields.quotes > enclosing
+    doubled = np.stack([inside, inside], axis=1)
+    unsure[_with_stray_quote(data, quote, fields, inside)] = True
     unsure |= _may_be_blank(data, fields.url, fields.url_end)
     unsure |= _may_be_blank(data, fields.caption, fields.caption_end)
     for index in map(int, np.flatnonzero(unsure)):
-        problem[index], doubled[index] = _match(block, fields, index)
+        problem[index], *doubled[index] = _match(block, fields, index)
     problem[fields.end - fields.start > MAX_RECORD_BYTES] = Reason.too_long
     problem[fields.end == fields.start] = NO_RECORD
     return problem, doubled
@@ -194,30 +196,33 @@ def _may_be_blank(data: Bytes, start: Ints, end: Ints) -> Bools:
     return blank
 
 
-def _match(block: bytes, fields: _Fields, index: int) -> tuple[int, bool]:
-    """(problem, doubled) of one odd-looking record, whose fields are set by the way."""
+def _match(block: bytes, fields: _Fields, index: int) -> tuple[int, bool, bool]:
+    """(problem, url doubled, caption doubled) of one odd-looking record; sets its fields."""
     start, end = int(fields.start[index]), int(fields.end[index])
-    line_end = block.index(b"\n", end) + 1
-    match = RECORD.fullmatch(block, start, line_end)
+    match = RECORD.fullmatch(block, start, block.index(b"\n", end) + 1)
     if match is None:
-        if fields.quotes[index] & 1:
-            return Reason.unterminated_quote, False
-        if fields.separators[index] != 1:
-            many = fields.separators[index] > 1
-            return (Reason.extra_column if many else Reason.missing_column), False
-        begins = (block[start], block[int(fields.url_end[index]) + 1])
-        quoted = QUOTE in begins or block[start:end].find(b',"') >= 0
-        return (Reason.malformed_quote if quoted else Reason.extra_column), False
-    url, caption = (match.span(1 if match[1] is not None else 2), match.span(3))
-    if match[3] is None:
-        caption = match.span(4)
+        return _why_not(block, fields, index), False, False
+    url, caption = (match.span(n if match[n] is not None else n + 1) for n in (1, 3))
     fields.url[index], fields.url_end[index] = url
     fields.caption[index], fields.caption_end[index] = caption[0], min(caption[1], end)
-    if not block[slice(*url)].decode("utf-8", "replace").strip():
-        return Reason.empty_url, False
-    if not block[slice(*caption)].decode("utf-8", "replace").strip():
-        return Reason.empty_caption, False
-    return 0, b'""' in match[0]
+    for span, reason in ((url, Reason.empty_url), (caption, Reason.empty_caption)):
+        if not block[slice(*span)].decode("utf-8", "replace").strip():
+            return reason, False, False
+    # Only a quoted field doubles its quotes; in a plain one they stand for themselves.
+    return 0, b'""' in (match[1] or b""), b'""' in (match[3] or b"")
+
+
+def _why_not(block: bytes, fields: _Fields, index: int) -> Reason:
+    """What is wrong with a record that does not match."""
+    if fields.quotes[index] & 1:
+        return Reason.unterminated_quote
+    if fields.separators[index] == 0:
+        return Reason.missing_column
+    start, caption = int(fields.start[index]), int(fields.url_end[index]) + 1
+    quoted = QUOTE in (block[start], block[caption])
+    if fields.separators[index] == 1 and quoted:
+        return Reason.malformed_quote
+    return Reason.extra_column
 
 
 def _shifted(values: Ints) -> Ints:

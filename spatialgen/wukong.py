@@ -25,7 +25,8 @@ RECORD_SCHEMA = pa.schema(
         pa.field("shard", pa.int32()),  # Shard.number
         pa.field("line", pa.int64()),  # the record's first line in its shard, from 1 (the header)
         pa.field("problem", pa.int8()),  # a Reason, or 0
-        pa.field("doubled", pa.bool_()),  # whether a field holds doubled quotes
+        pa.field("url_doubled", pa.bool_()),  # whether quotes in it are doubled
+        pa.field("caption_doubled", pa.bool_()),
         pa.field("slices", pa.list_(pa.string(), SLICES)),  # margin, url, margin, caption
     ]
 )
@@ -160,7 +161,8 @@ def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa
             pa.array(np.full(len(line), shard, np.int32)),
             pa.array(line),
             pa.array(problem.astype(np.int8)),
-            pa.array(records.doubled),
+            pa.array(records.doubled[:, 0]),
+            pa.array(records.doubled[:, 1]),
             pa.FixedSizeListArray.from_arrays(texts, SLICES),
         ],
         schema=RECORD_SCHEMA,

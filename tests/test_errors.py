@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from spatialgen.errors import DiskFullError, LakeError, explain
+from spatialgen.errors import DiskFullError, LakeError, ParamsError, explain
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES
 from spatialgen.project import INTERRUPTED, find_root, guard, store_root
@@ -48,6 +48,14 @@ def test_only_mendable_errors_are_explained() -> None:
     assert explain(ValueError("a defect")) is None
     assert isinstance(explain(OSError(errno.ENOSPC, "full", "/x/y")), DiskFullError)
     assert "/x/y" in str(explain(OSError(errno.ENOSPC, "full", "/x/y")))
+
+
+def test_a_memory_limit_that_is_too_small_names_the_params() -> None:
+    error = RuntimeError("Out of Memory Error: failed to pin block\nSee https://...")
+    known = explain(error)
+    assert isinstance(known, ParamsError)
+    assert "raise compute.memory or lower compute.threads" in str(known)
+    assert "\n" not in str(known)
 
 
 def test_guard_turns_errors_into_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,10 @@ def cut_all(data: bytes, block_bytes: int) -> list[tuple[int, int, list[str]]]:
             _, url, _, caption = [
                 rest[a:b].decode() for a, b in itertools.pairwise(map(int, borders))
             ]
-            fields = [field.replace('""', '"') for field in (url, caption)]
+            fields = [
+                field.replace('""', '"') if doubled else field
+                for field, doubled in zip((url, caption), result.doubled[number], strict=True)
+            ]
             found.append((line + int(result.line[number]), int(result.problem[number]), fields))
         line += result.lines
         rest = rest[result.consumed :]
@@ -54,6 +57,22 @@ def test_reads_what_the_csv_module_writes(
             assert problem == Reason.empty_caption
         else:
             assert (problem, fields) == (0, [url, caption])
+
+
+@given(line=st.text(st.sampled_from('a左",'), max_size=12))
+@example(line='"a""b",c""d')
+@example(line='a""b,"c"')
+def test_a_line_that_is_a_record_is_what_the_csv_module_reads(line: str) -> None:
+    ((_, problem, fields),) = cut_all(f"{line}\n".encode(), 1 << 20)
+    try:
+        expected = next(csv.reader([line], strict=True), [])
+    except csv.Error:  # an open quote, or text behind a closing one
+        assert problem != 0
+        return
+    accepted = len(expected) == 2 and all(text.strip() for text in expected)
+    assert (problem == 0) == accepted
+    if accepted:
+        assert fields == expected
 
 
 @given(data=st.text(st.sampled_from('a左",\n'), max_size=60), block_bytes=st.integers(1, 64))

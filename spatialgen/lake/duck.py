@@ -5,8 +5,11 @@ from pathlib import Path
 import duckdb
 
 
+MEMORY = "1GB"  # for queries; a stage's scan takes compute.memory
+
+
 def connect(
-    *, memory: str = "1GB", threads: int = 0, spill: Path | None = None
+    *, memory: str = MEMORY, threads: int = 0, spill: Path | None = None
 ) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that may use `memory` and `threads` (0: all cores).
 

@@ -137,7 +137,10 @@ def _execute(
     try:
         return connection.sql(statement.query, params=used or None).to_arrow_table()
     except duckdb.OutOfMemoryException:
-        raise
+        raise QueryError(
+            f"the query needs more than {duck.MEMORY} of memory, even with the disk's help; "
+            "select fewer columns, or aggregate before you join or sort"
+        ) from None
     except duckdb.Error as error:
         raise QueryError(f"the query fails: {error}") from None
 
