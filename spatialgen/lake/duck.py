@@ -4,7 +4,6 @@ from pathlib import Path
 
 import duckdb
 
-
 MEMORY = "1GB"  # for queries; a stage's scan takes compute.memory
 
 
