@@ -1,5 +1,6 @@
 """Fixtures: a lake in a temporary folder, a project under git and DVC, and the shared test data."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -7,9 +8,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import lance
+import pyarrow as pa
 import pytest
 
 from spatialgen.lake.lake import Lake
+from spatialgen.lake.schemas import IMAGES
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SPATIALGEN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -37,6 +41,21 @@ def real_captions() -> list[str]:
     if not file.exists():
         pytest.skip(f"no {file}; set SPATIALGEN_TEST_DATA")
     return [line.split("\t")[1].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def picture_table(pictures: list[bytes]) -> pa.Table:
+    """Rows of the images table; only the key and the bytes are true."""
+    count = len(pictures)
+    columns = [
+        pa.array([hashlib.sha256(picture).hexdigest() for picture in pictures], pa.string()),
+        lance.blob_array(pictures),
+        pa.array([640] * count, pa.int32()),
+        pa.array([480] * count, pa.int32()),
+        pa.array(["jpeg"] * count, pa.string()),
+        pa.array(list(map(len, pictures)), pa.int64()),
+        pa.nulls(count, pa.int64()),
+    ]
+    return pa.Table.from_arrays(columns, schema=IMAGES.schema)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spatialgen.lake.links import files_under
 from tests.benchmarks.harness import report, seconds, workspace
-from tests.conftest import DATA, Project
+from tests.conftest import DATA, Project, picture_table
 
 TOTAL_BYTES = 2_000_000_000
 STAGES = """
@@ -30,11 +30,6 @@ BATCH = 500
 
 def grow() -> None:
     """The stage: bring the store up to count.txt pictures, then publish them."""
-    import hashlib
-
-    import lance
-    import pyarrow as pa
-
     from spatialgen.lake.lake import Lake
     from spatialgen.lake.schemas import IMAGES
 
@@ -46,16 +41,7 @@ def grow() -> None:
         numbers = range(start, min(start + BATCH, count))
         # Trailing bytes behind the end of a JPEG make each picture another one.
         pictures = [photos[n % len(photos)] + n.to_bytes(8, "big") for n in numbers]
-        columns = [
-            pa.array([hashlib.sha256(picture).hexdigest() for picture in pictures]),
-            lance.blob_array(pictures),
-            pa.array([640] * len(pictures), pa.int32()),
-            pa.array([480] * len(pictures), pa.int32()),
-            pa.array(["jpeg"] * len(pictures)),
-            pa.array(list(map(len, pictures)), pa.int64()),
-            pa.nulls(len(pictures), pa.int64()),
-        ]
-        images.append(pa.Table.from_arrays(columns, schema=IMAGES.schema))
+        images.append(picture_table(pictures))
     stored = images.open()
     assert stored
     lake.publish_blobs(IMAGES, stored, stored.to_table(columns=["sha256"]))

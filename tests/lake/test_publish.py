@@ -19,6 +19,7 @@ from spatialgen.lake.lake import Lake
 from spatialgen.lake.links import files_under
 from spatialgen.lake.publish import adopt_fragments
 from spatialgen.lake.schemas import CANDIDATES, IMAGES
+from tests.conftest import picture_table
 
 
 def batches(rows: list[tuple[int, str]]) -> Iterator[pa.RecordBatch]:
@@ -142,20 +143,8 @@ def test_kill_9_during_publish_leaves_old_or_new_and_never_a_mixture(tmp_path: P
 
 def store_pictures(lake: Lake, pictures: list[bytes]) -> lance.LanceDataset:
     """Append pictures to the store's images as one fragment."""
-    table = pa.Table.from_arrays(
-        [
-            pa.array([hashlib.sha256(picture).hexdigest() for picture in pictures]),
-            lance.blob_array(pictures),
-            pa.array([640] * len(pictures), pa.int32()),
-            pa.array([480] * len(pictures), pa.int32()),
-            pa.array(["jpeg"] * len(pictures)),
-            pa.array(list(map(len, pictures)), pa.int64()),
-            pa.nulls(len(pictures), pa.int64()),
-        ],
-        schema=IMAGES.schema,
-    )
     images = lake.stored("images", IMAGES.schema)
-    images.append(table)
+    images.append(picture_table(pictures))
     dataset = images.open()
     assert dataset
     return dataset
