@@ -1,9 +1,11 @@
 """Where things are: the project, its store, and how a stage ends."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from spatialgen.errors import LakeError, explain
 
@@ -36,15 +38,27 @@ def store_root(root: Path | None = None) -> Path:
 def guard(main: Callable[[], None]) -> None:
     """Run `main`, and end the process as a command line tool should.
 
-    A mendable error is one sentence on stderr and exit code 1, Ctrl-C is exit code 130; anything
-    else is a defect, and keeps its traceback.
+    A mendable error is one sentence on stderr and exit code 1; Ctrl-C and SIGTERM are exit code
+    130; anything else is a defect, and keeps its traceback.
     """
+    stopped = []
+
+    def stop(signal_number: int, _: FrameType | None) -> None:
+        stopped.append(signal_number)
+        raise KeyboardInterrupt
+
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in handled]
     try:
         main()
-    except KeyboardInterrupt:
-        print("interrupted: everything committed so far is kept", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
+    except BaseException as error:
+        # The libraries between wrap an interruption in errors of their own, so the flag decides.
+        if stopped or isinstance(error, KeyboardInterrupt):
+            print("interrupted: everything committed so far is kept", file=sys.stderr, flush=True)
+            os._exit(INTERRUPTED)  # threads of Arrow and DuckDB may still run, and abort exit()
         if (known := explain(error)) is None:
             raise
         sys.exit(f"error: {known}")
+    finally:
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)

@@ -265,3 +265,30 @@ def test_the_repository_itself_holds_what_a_run_gives(tmp_path: Path) -> None:
     project.run("dvc", "repro")
     for name in ("lake/candidates.json", "lake/rejects.json", "metrics/candidates.json"):
         assert (project.root / name).read_text() == (REPOSITORY / name).read_text(), name
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_stage_says_so_and_harms_nothing(project: Project, sent: int) -> None:
+    project.run("dvc", "repro")
+    base = project.manifest("candidates")
+    lines = [f"http://a/{n},左边的第{n}个\n" for n in range(300_000)]
+    (project.root / "big.csv").write_text("url,caption\n" + "".join(lines), encoding="utf-8")
+    project.set_params(csv="big.csv")
+    process = subprocess.Popen(
+        project.resolve("python", "-m", "pipeline.candidates"),
+        cwd=project.root,
+        env=project.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    spill = project.root / ".lake" / "spill"
+    while not list(spill.glob("*/*.arrow")):
+        time.sleep(0.01)
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: everything committed so far is kept" in stderr
+    assert "Traceback" not in stderr
+    assert project.manifest("candidates") == base
+    assert not list(spill.iterdir())
+    assert not list((project.root / ".lake" / "published" / "candidates").glob(".*"))
