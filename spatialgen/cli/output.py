@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -53,6 +54,8 @@ def _print_aligned(table: pa.Table) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
     return str(value)
