@@ -21,7 +21,8 @@ from spatialgen.lake.schemas import TABLES, is_blob
 def seed_store(lake: Lake) -> pa.Table:
     """Make the store know what `dvc pull` brought: one row per table, and what was done with it.
 
-    Content is read once and compared with its manifest: what does not agree is not taken over.
+    Content is read once and compared with its manifest: what does not agree is not taken over. The
+    bytes of blobs are left to DVC's own checksums.
     """
     rows = []
     for name in lake.tables():
