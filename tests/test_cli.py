@@ -1,5 +1,8 @@
 import json
 import os
+import signal
+import subprocess
+import time
 import unicodedata
 from pathlib import Path
 
@@ -74,3 +77,19 @@ def test_outside_a_project_is_said_so(tmp_path: Path, monkeypatch: pytest.Monkey
     result = CliRunner().invoke(app, ["tables"])
     assert "is in no spatialgen project" in str(result.exception)
     assert os.getcwd() in str(result.exception)
+
+
+def test_a_long_query_hears_ctrl_c(ran: Project) -> None:
+    endless = "select sum(hash(i)) from range(30000000000) t(i)"
+    process = subprocess.Popen(
+        ran.resolve("spatialgen", "sql", endless),
+        cwd=ran.root,
+        env=ran.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr == "interrupted: everything committed so far is kept\n"

@@ -71,7 +71,6 @@ class Revision:
 
     def _fetch(self, table: str, manifest: Manifest, place: Path) -> None:
         scratch = scratch_beside(place)
-        shutil.rmtree(scratch, ignore_errors=True)
         scratch.parent.mkdir(parents=True, exist_ok=True)
         out = f"{self.lake.root.name}/{table}.lance"
         command = ["get", str(self.project), out, "--rev", self.commit, "-o", str(scratch)]

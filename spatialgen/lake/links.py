@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -22,10 +23,9 @@ def link_file(source: str | Path, target: str | Path) -> None:
 def link_tree(source: Path, target: Path) -> None:
     """Replace the folder `target` by one that shares every file of `source`.
 
-    Readers see the old folder or the new one, never a mixture: the new one is built beside it.
+    The new one is built beside the old one, so readers see one of them, or none, but no mixture.
     """
     beside = scratch_beside(target)
-    shutil.rmtree(beside, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, beside, copy_function=link_file)
     if target.exists():
@@ -34,8 +34,11 @@ def link_tree(source: Path, target: Path) -> None:
 
 
 def scratch_beside(target: Path) -> Path:
-    """A name on the same disk that nobody takes for a table, unique to this process."""
-    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    """A name on the same disk that nobody takes for a table, and that nobody else uses.
+
+    A shared store is written by several machines, so a process id would not do.
+    """
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
 
 
 def files_under(folder: Path) -> list[Path]:

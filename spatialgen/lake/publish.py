@@ -160,7 +160,6 @@ def _publish(
     out: Path,
 ) -> Manifest:
     scratch = scratch_beside(published / spec.name / "new")
-    shutil.rmtree(scratch, ignore_errors=True)
     scratch.parent.mkdir(parents=True, exist_ok=True)
     try:
         manifest = describe(spec, write(scratch))

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,7 +136,10 @@ def _execute(
         raise QueryError(f"${missing[0]} has no value: add -p {missing[0]}=VALUE")
     used = {name: values[name] for name in statement.named_parameters}
     try:
-        return connection.sql(statement.query, params=used or None).to_arrow_table()
+        return _interruptible(
+            connection,
+            lambda: connection.sql(statement.query, params=used or None).to_arrow_table(),
+        )
     except duckdb.OutOfMemoryException:
         raise QueryError(
             f"the query needs more than {duck.MEMORY} of memory, even with the disk's help; "
@@ -143,6 +147,19 @@ def _execute(
         ) from None
     except duckdb.Error as error:
         raise QueryError(f"the query fails: {error}") from None
+
+
+def _interruptible(
+    connection: duckdb.DuckDBPyConnection, query: Callable[[], pa.Table]
+) -> pa.Table:
+    """Run `query` in a thread: a DuckDB in the main thread hears no Ctrl-C until it is done."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(query)
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _metrics(documents: Mapping[str, str]) -> pa.Table:

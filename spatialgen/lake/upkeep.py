@@ -71,7 +71,7 @@ def collect_garbage(lake: Lake, *, min_age_s: float, dry_run: bool) -> pa.Table:
             continue
         files = files_under(path) if path.is_dir() else [path]
         freed = sum(file.stat().st_size for file in files if file.stat().st_nlink == 1)
-        rows.append({"removed": str(path.relative_to(lake.store_root)), "freed_MB": freed / 1e6})
+        rows.append({"removed": str(path), "freed_MB": freed / 1e6})
         if not dry_run:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     schema = pa.schema([("removed", pa.string()), ("freed_MB", pa.float64())])
@@ -83,7 +83,8 @@ def _versions(lake: Lake) -> Iterator[Path]:
 
 
 def _scratch(lake: Lake) -> Iterator[Path]:
-    yield from lake.published.glob("*/.*.tmp")
+    for folder in (*lake.published.glob("*"), lake.store_root / "store", lake.root):
+        yield from folder.glob(".*.tmp")
     yield from lake.spill.glob("*")
 
 

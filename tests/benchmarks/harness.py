@@ -67,7 +67,7 @@ def median(values: list[float]) -> float:
 
 
 def in_process(code: str, *arguments: object) -> dict[str, float]:
-    """Run `code` in a new Python: wall and CPU seconds, and peak resident memory in MB.
+    """Run `code` in a new Python: wall and CPU seconds, peak memory in MB, the number it printed.
 
     The process reads its own VmHWM: the ru_maxrss of a child begins at its parent's.
     """
@@ -79,10 +79,12 @@ def in_process(code: str, *arguments: object) -> dict[str, float]:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = status
     assert status == 0, code
+    *printed, peak_kb = output.split()
     return {
+        "printed": float(printed[-1]) if printed and printed[-1].replace(".", "").isdigit() else 0,
         "s": time.perf_counter() - start,
         "cpu_s": usage.ru_utime + usage.ru_stime,
-        "peak_mb": int(output.split()[-1]) / 1024,
+        "peak_mb": int(peak_kb) / 1024,
     }
 
 
