@@ -4,20 +4,21 @@ It is meant to miss nothing cheaply: a position character lets a caption through
 stage judges what it means there (上海 and 下载 pass here, too).
 """
 
+import heapq
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from spatialgen.errors import InputError
 from spatialgen.lake import duck
 from spatialgen.lake.ids import h64_sql
 from spatialgen.lake.lake import Lake
@@ -59,17 +60,22 @@ def prefilter(
         tempfile.TemporaryDirectory(dir=lake.spill) as folder,
         progress_bar(shards, quiet=quiet) as bar,
     ):
-        streams = compute.threads or min(os.cpu_count() or 1, MAX_STREAMS)
+        streams = min(compute.threads or os.cpu_count() or 1, MAX_STREAMS)
         scans = [
             Scan(part, Path(folder) / f"{number}.arrow", bar)
             for number in range(streams)
             if (part := shards[number::streams])
         ]
-        with match(scans, params.keywords, compute, spill=Path(folder)) as rows:
-            matched = _Counted(rows)
-            candidates = lake.publish(CANDIDATES, matched).rows
-        with _rejects(scans, shards) as rows:
-            rejected = lake.publish(REJECTS, rows).rows
+        try:
+            with match(scans, params.keywords, compute, spill=Path(folder)) as rows:
+                matched = _Counted(rows)
+                candidates = lake.publish(CANDIDATES, matched).rows
+        except Exception:
+            for scan in scans:
+                if scan.error:  # what a reader raises comes out of DuckDB and Lance as their own
+                    raise scan.error from None
+            raise
+        rejected = lake.publish(REJECTS, _rejects(scans, shards)).rows
     records = sum(scan.records for scan in scans)
     return Counts(
         records=records,
@@ -98,18 +104,21 @@ class Scan:
         self.aside = aside
         self.bar = bar
         self.records = 0
+        self.error: InputError | None = None
 
     def reader(self) -> pa.RecordBatchReader:
         """All records, problems included: these never match, for they have no caption."""
         return pa.RecordBatchReader.from_batches(MATCHED_SCHEMA, self._batches())
 
-    def problems(self) -> pa.Table:
-        """The problems met, with their `shard` number; on disk, not in memory."""
-        return pa.ipc.open_file(pa.memory_map(str(self.aside))).read_all()
+    def problems(self) -> Iterator[pa.RecordBatch]:
+        """The problems met, in PROBLEM_SCHEMA, by shard and line; from disk, a batch at a time."""
+        with pa.memory_map(str(self.aside)) as file:
+            reader = pa.ipc.open_file(file)
+            yield from map(reader.get_batch, range(reader.num_record_batches))
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with pa.ipc.new_file(str(self.aside), PROBLEM_SCHEMA) as aside:
-            for batch in read_records(self.shards, self.bar):
+            for batch in self._read():
                 self.records += batch.num_rows
                 problems = batch.filter(pc.greater(batch["problem"], 0))
                 if problems.num_rows:
@@ -123,6 +132,13 @@ class Scan:
                     aside.write_batch(pa.RecordBatch.from_arrays(columns, schema=PROBLEM_SCHEMA))
                 yield batch.select(MATCHED_SCHEMA.names)
 
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from read_records(self.shards, self.bar)
+        except InputError as error:
+            self.error = error
+            raise
+
 
 @contextmanager
 def match(
@@ -135,7 +151,10 @@ def match(
     """
     connection = duck.connect(memory=compute.memory, threads=compute.threads, spill=spill)
     try:
-        _union(connection, "records", [scan.reader() for scan in scans])
+        for number, scan in enumerate(scans):
+            connection.register(f"scan_{number}", scan.reader())
+        union = " union all ".join(f"from scan_{number}" for number in range(len(scans)))
+        connection.execute(f"create view records as {union}")  # read in parallel
         rows = connection.sql(match_sql(keywords)).to_arrow_reader(BATCH_ROWS)
         yield sort_rows(rows, rows.schema, "url", spill)
     finally:
@@ -159,31 +178,19 @@ def match_sql(keywords: list[str]) -> str:
     """
 
 
-@contextmanager
-def _rejects(scans: list[Scan], shards: list[Shard]) -> Iterator[pa.RecordBatchReader]:
-    """What the scans have set aside, by file and line."""
-    connection = duck.connect()
-    try:
-        _union(connection, "problems", [scan.problems() for scan in scans])
-        names = {"shard": [s.number for s in shards], "file": [s.name for s in shards]}
-        connection.register("shards", pa.table(names))
-        query = """select file, line, reason, raw from problems join shards using (shard)
-                   order by file, line"""
-        yield connection.sql(query).to_arrow_reader(BATCH_ROWS)
-    finally:
-        connection.close()
+def _rejects(scans: list[Scan], shards: list[Shard]) -> Iterator[pa.RecordBatch]:
+    """What the scans have set aside, by file and line.
 
+    A batch is of one shard, and each scan's batches are in order, so merging is enough.
+    """
+    names = pa.array([shard.name for shard in shards])
 
-def _union(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    parts: Sequence[pa.RecordBatchReader | pa.Table],
-) -> None:
-    """A view over all parts, which DuckDB reads in parallel."""
-    for number, part in enumerate(parts):
-        connection.register(f"{name}_{number}", part)
-    union = " union all ".join(f"from {name}_{number}" for number in range(len(parts)))
-    connection.execute(f"create view {name} as {union}")
+    def place(batch: pa.RecordBatch) -> tuple[int, int]:
+        return batch["shard"][0].as_py(), batch["line"][0].as_py()
+
+    for batch in heapq.merge(*(scan.problems() for scan in scans), key=place):
+        columns = [names.take(batch["shard"]), *batch.columns[1:]]
+        yield pa.RecordBatch.from_arrays(columns, schema=REJECTS.schema)
 
 
 class _Counted:

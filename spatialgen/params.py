@@ -49,7 +49,7 @@ class ComputeParams(Section):
     """Speed only: no value here changes a row."""
 
     memory: str = Field(pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")  # that DuckDB may use
-    threads: int = Field(ge=0)  # 0: all cores
+    threads: int = Field(ge=0, le=1024)  # 0: all cores
 
 
 class Params(Section):

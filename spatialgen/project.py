@@ -28,7 +28,12 @@ def store_root(root: Path | None = None) -> Path:
     every experiment shares one store.
     """
     if chosen := os.environ.get("SPATIALGEN_STORE"):
-        folder = Path(chosen).expanduser().absolute()
+        folder = Path(chosen).expanduser()
+        if not folder.is_absolute():
+            raise LakeError(
+                f"SPATIALGEN_STORE={chosen} is relative, and experiments run in other folders: "
+                "give it an absolute path"
+            )
         if folder.exists() and not folder.is_dir():
             raise LakeError(f"SPATIALGEN_STORE={chosen} is a file: give it a folder")
         return folder
@@ -36,10 +41,22 @@ def store_root(root: Path | None = None) -> Path:
 
 
 def guard(main: Callable[[], None]) -> None:
-    """Run `main`, and end the process as a command line tool should.
+    """Run `main`, and end the process as a command line tool should; see `run`.
 
-    A mendable error is one sentence on stderr and exit code 1; Ctrl-C and SIGTERM are exit code
-    130; anything else is a defect, and keeps its traceback.
+    After an error the interpreter is left at once: threads of Arrow and DuckDB may still run and
+    abort an ordinary exit, and DuckDB's bindings report every object that an error holds on to.
+    """
+    if code := run(main):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run `main`; the exit code.
+
+    A mendable error is one sentence on stderr and 1; Ctrl-C and SIGTERM are 130; anything else is
+    a defect, and keeps its traceback.
     """
     stopped = []
 
@@ -54,11 +71,13 @@ def guard(main: Callable[[], None]) -> None:
     except BaseException as error:
         # The libraries between wrap an interruption in errors of their own, so the flag decides.
         if stopped or isinstance(error, KeyboardInterrupt):
-            print("interrupted: everything committed so far is kept", file=sys.stderr, flush=True)
-            os._exit(INTERRUPTED)  # threads of Arrow and DuckDB may still run, and abort exit()
+            print("interrupted: everything committed so far is kept", file=sys.stderr)
+            return INTERRUPTED
         if (known := explain(error)) is None:
             raise
-        sys.exit(f"error: {known}")
+        print(f"error: {known}", file=sys.stderr)
+        return 1
     finally:
         for number, handler in zip(handled, before, strict=True):
             signal.signal(number, handler)
+    return 0

@@ -1,16 +1,19 @@
 """Cutting blocks of CSV bytes into (url, caption) records, by vector operations.
 
-Quoting follows RFC 4180 as Python's csv module reads it, with one difference: an unbalanced quote
-costs its own line and not the lines after it. Nothing is copied: a record is described by where
-its four slices `margin | url | margin | caption` begin in the block; the margins hold line ends,
-separators and enclosing quotes. Only quotes doubled inside a field are left to be undone.
+Quoting follows RFC 4180 as Python's csv module reads it, but for damage: an unbalanced quote costs
+its own line and not the lines after it, and a line end is LF or CRLF. Nothing is copied: a record
+is described by where its four slices `margin | url | margin | caption` begin in the block; the
+margins hold line ends, separators and enclosing quotes. Only quotes doubled inside a field are left
+to be undone.
 
 The vector operations decide the plain records. The few that look odd are matched one by one.
 """
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,7 @@ SLICES = 4
 # A field is quoted, or plain with quotes only further in; the groups are its text.
 FIELD = rb'(?:"((?:[^"]|"")*)"|([^",\n][^,\n]*|))'
 RECORD = re.compile(FIELD + rb"," + FIELD + rb"\r?\n")
+ROW_START = re.compile(rb'"?[A-Za-z][A-Za-z0-9+.-]*://')
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -236,13 +240,13 @@ def _shifted(values: Ints) -> Ints:
 def _join(block: bytes, ends: Ints, odd: Ints, *, final: bool) -> tuple[list[int], int]:
     """(lines that end inside a quoted field, lines that can be decided without the next block).
 
-    Only a line with an odd number of quotes can open a field that a later such line closes; one
-    that opens too much, or nothing, is left as it is.
+    Only a line with an odd number of quotes can open a field that the next such line closes. It
+    does not where that would be too much, or would swallow a line that is a row with a url.
     """
     inner: list[int] = []
-    todo = list(map(int, odd))
+    todo = deque(map(int, odd))
     while todo:
-        opening = todo.pop(0)
+        opening = todo.popleft()
         start = int(ends[opening - 1]) if opening else 0
         if RECORD.fullmatch(block, start, int(ends[opening])):
             continue
@@ -250,9 +254,18 @@ def _join(block: bytes, ends: Ints, odd: Ints, *, final: bool) -> tuple[list[int
         last = min(opening + MAX_RECORD_LINES, len(ends)) - 1
         closing = todo[0] if todo else None
         if closing is not None and closing <= last and ends[closing] <= limit:
-            if RECORD.fullmatch(block, start, int(ends[closing])):
+            whole = RECORD.fullmatch(block, start, int(ends[closing]))
+            if whole and not _holds_row(block, ends[opening : closing + 1]):
                 inner.extend(range(opening, closing))
-                todo.pop(0)
+                todo.popleft()
         elif last == len(ends) - 1 and len(block) <= limit and not final:
             return inner, opening
     return inner, len(ends)
+
+
+def _holds_row(block: bytes, ends: Ints) -> bool:
+    """Whether one of the lines between `ends` is a row of its own."""
+    return any(
+        ROW_START.match(block, start) and RECORD.fullmatch(block, start, end)
+        for start, end in pairwise(map(int, ends))
+    )

@@ -1,7 +1,8 @@
 """Wukong-shaped CSV shards: UTF-8 with the header `url,caption`, read without losing a line."""
 
-import codecs
 import csv
+import fnmatch
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from spatialgen.records import MAX_RECORD_BYTES, NO_RECORD, SLICES, Ints, Reason
 HEADER = ["url", "caption"]
 BLOCK_BYTES = 1 << 20  # fits a core's cache together with its masks
 BOM = b"\xef\xbb\xbf"
-QUESTION_MARKS = "spatialgen.question_marks"
 COMPRESSED = (".bz2", ".gz", ".zst")
 
 RECORD_SCHEMA = pa.schema(
@@ -53,11 +53,8 @@ def find_shards(source: Path, pattern: str) -> list[Shard]:
     if source.is_file():
         shards = [Shard(source, source.name)]
     elif source.is_dir():
-        paths = sorted(path for path in source.rglob(pattern) if path.is_file())
-        names = [path.relative_to(source).as_posix() for path in paths]
-        shards = [
-            Shard(path, name, n) for n, (path, name) in enumerate(zip(paths, names, strict=True))
-        ]
+        names = sorted(path.relative_to(source).as_posix() for path in _files(source, pattern))
+        shards = [Shard(source / name, name, number) for number, name in enumerate(names)]
     else:
         raise InputError(f"candidates.csv: {source} does not exist; give a CSV file or a folder")
     if not shards:
@@ -70,6 +67,22 @@ def find_shards(source: Path, pattern: str) -> list[Shard]:
     return shards
 
 
+def _files(source: Path, pattern: str) -> Iterator[Path]:
+    """The files below a folder whose name fits; linked folders count, each once."""
+
+    def stop(error: OSError) -> NoReturn:
+        raise InputError(f"{error.filename} cannot be listed ({error.strerror}); mend its rights")
+
+    seen = set()
+    for folder, folders, names in os.walk(source, followlinks=True, onerror=stop):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder) / name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
 def _check_header(shard: Shard) -> None:
     try:
         with shard.open() as stream:
@@ -79,7 +92,11 @@ def _check_header(shard: Shard) -> None:
     if not start:
         raise InputError(f"{shard.path} is empty (0 bytes); remove it or download it again")
     first = start.removeprefix(BOM).split(b"\n")[0].rstrip(b"\r").decode("utf-8", "replace")
-    if next(csv.reader([first]), []) != HEADER:
+    try:
+        names = next(csv.reader([first], strict=True), [])
+    except csv.Error:  # an open quote, or carriage returns for line ends
+        names = []
+    if names != HEADER:
         raise InputError(
             f"{shard.path} begins with {first[:80]!r} instead of the header 'url,caption' in "
             "UTF-8; add that line, or name the right files in candidates.pattern"
@@ -134,7 +151,7 @@ def _cut_shard(shard: Shard) -> Iterator[tuple[bytes, Records]]:
 
 def _skip_line(rest: bytes, stream: pa.NativeFile) -> bytes:
     """Shorten a line without end, so that it is still too long but memory stays bounded."""
-    head = rest[: MAX_RECORD_BYTES + 1]
+    head = rest[: MAX_RECORD_BYTES + 8].decode("utf-8", "ignore").encode()
     tail = rest
     while b"\n" not in tail:
         tail = stream.read(BLOCK_BYTES)
@@ -149,11 +166,15 @@ def _as_batch(block: bytes, records: Records, shard: int, first_line: int) -> pa
     if damaged := _find_invalid(block, records.borders):
         offsets, problem = offsets.copy(), problem.copy()
         problem[damaged] = Reason.invalid_utf8
+        mended = bytearray(block)
         for record in damaged:
             start, end = int(records.borders[record]), int(records.borders[record + 1])
-            content_end = start + len(block[start:end].rstrip(b"\r\n"))
-            offsets[SLICES * record + 1 : SLICES * record + 5] = [start, *[content_end] * 3]
-        block = _mend(block, [(records.borders[r], records.borders[r + 1]) for r in damaged])
+            raw = block[start:end].rstrip(b"\r\n")
+            end = start + len(raw)
+            offsets[SLICES * record + 1 : SLICES * record + 5] = [start, end, end, end]
+            valid = raw.decode("utf-8", "ignore").encode()
+            mended[start:end] = valid.ljust(len(raw), b"?")  # offsets stay right
+        block = bytes(mended)
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(block)]
     texts = pa.Array.from_buffers(pa.string(), SLICES * len(line), buffers)
     batch = pa.record_batch(
@@ -197,19 +218,3 @@ def _is_utf8(block: bytes, end: int) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _mend(block: bytes, damaged: list[tuple[int, int]]) -> bytes:
-    """The block with a ? for every byte that is no UTF-8, so that offsets stay right."""
-    mended = bytearray(block)
-    for start, end in damaged:
-        mended[start:end] = block[start:end].decode("utf-8", QUESTION_MARKS).encode()
-    return bytes(mended)
-
-
-def _question_marks(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeDecodeError)
-    return "?" * (error.end - error.start), error.end
-
-
-codecs.register_error(QUESTION_MARKS, _question_marks)

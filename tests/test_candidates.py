@@ -1,4 +1,5 @@
 import csv
+import gzip
 import hashlib
 import random
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spatialgen.candidates import Counts, prefilter
+from spatialgen.errors import InputError
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
 from spatialgen.params import CandidatesParams, ComputeParams
@@ -156,3 +158,19 @@ def test_no_row_at_all_is_an_empty_table(lake: Lake, source: Path) -> None:
     (source / "1.csv").write_text("url,caption\n")
     assert scan(lake, source) == Counts()
     assert lake["candidates"].dataset().to_table().num_rows == 0
+
+
+def test_a_damaged_archive_is_named(lake: Lake, source: Path) -> None:
+    packed = gzip.compress(b"url,caption\n" + "http://a/1,左\n".encode() * 200_000)
+    (source / "0.csv.gz").write_bytes(packed[: len(packed) - 100])
+    params = CandidatesParams(csv=str(source), pattern="*.gz", keywords=KEYWORDS)
+    with pytest.raises(InputError, match=r"0\.csv\.gz cannot be read to its end"):
+        prefilter(lake, params, COMPUTE, quiet=True)
+
+
+def test_more_rejects_than_memory(lake: Lake, source: Path) -> None:
+    lines = b"".join(b"%07d" % n + b"x" * 993 + b"\n" for n in range(150_000))
+    (source / "1.csv").write_bytes(b"url,caption\n" + lines)
+    params = CandidatesParams(csv=str(source), pattern="*.csv", keywords=KEYWORDS)
+    counts = prefilter(lake, params, ComputeParams(memory="100MB", threads=1), quiet=True)
+    assert counts.rejected == 150_000

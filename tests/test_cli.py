@@ -41,6 +41,14 @@ def test_sql_prints_aligned_chinese_csv_and_json(ran: Project) -> None:
     assert [len(row["caption"]) for row in rows] == [row["n"] for row in rows]
 
 
+def test_repeated_column_names_keep_their_values(ran: Project) -> None:
+    text = "select 1 as a, 2 as a, 'nan'::double as b"
+    table = ran.run("spatialgen", "sql", text).stdout.split()
+    assert table[-3:] == ["1", "2", "nan"]
+    (row,) = json.loads(ran.run("spatialgen", "sql", text, "--format", "json").stdout)
+    assert row == {"a": 1, "a_2": 2, "b": None}
+
+
 def test_sql_runs_files_with_params_from_any_folder(ran: Project) -> None:
     query = str(ran.root / "queries" / "duplicates.sql")
     done = ran.run("spatialgen", "sql", query, "-p", "limit=3", "--format", "json")
@@ -52,6 +60,9 @@ def test_sql_runs_files_with_params_from_any_folder(ran: Project) -> None:
     [
         (["sql", "queries/nope.sql"], "queries/nope.sql does not exist; queries: "),
         (["sql", "select 1", "-p", "x"], "-p x has no name=value"),
+        (["sql", "queries/duplicates.sql", "-p", "limt=3"], "has no $limt; its params: limit"),
+        (["sql", "select 1", "--at", ""], "there is no revision or experiment ''"),
+        (["sql", "from captions"], '"dvc repro" makes it'),
         (["sql", "delete from candidates"], "DELETE is not allowed"),
         (["sql", "select 1", "--at", "nope"], "there is no revision or experiment 'nope'"),
     ],

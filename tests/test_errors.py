@@ -9,7 +9,7 @@ import pytest
 from spatialgen.errors import DiskFullError, LakeError, ParamsError, explain
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES
-from spatialgen.project import find_root, guard, store_root
+from spatialgen.project import INTERRUPTED, find_root, run, store_root
 
 
 @pytest.fixture
@@ -58,14 +58,20 @@ def test_a_memory_limit_that_is_too_small_names_the_params() -> None:
     assert "\n" not in str(known)
 
 
-def test_guard_turns_errors_into_exit_codes() -> None:
+def test_run_turns_errors_into_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         raise LakeError("lake/x.json is missing; run it")
 
-    with pytest.raises(SystemExit, match=r"error: lake/x\.json is missing; run it"):
-        guard(fail)
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    assert run(lambda: None) == 0
+    assert run(fail) == 1
+    assert capsys.readouterr().err == "error: lake/x.json is missing; run it\n"
+    assert run(interrupt) == INTERRUPTED
+    assert "kept" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):
-        guard(lambda: print(1 / 0))
+        run(lambda: print(1 / 0))
 
 
 def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +87,9 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store_root(tmp_path) == Path("/main/.lake")
     monkeypatch.setenv("SPATIALGEN_STORE", str(tmp_path / "shared"))
     assert store_root(tmp_path) == tmp_path / "shared"
+    monkeypatch.setenv("SPATIALGEN_STORE", "shared")
+    with pytest.raises(LakeError, match="is relative"):
+        store_root(tmp_path)
     monkeypatch.setenv("SPATIALGEN_STORE", str(tmp_path / "dvc.yaml"))
     with pytest.raises(LakeError, match="is a file: give it a folder"):
         store_root(tmp_path)

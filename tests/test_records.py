@@ -93,6 +93,19 @@ def test_an_open_quote_costs_its_own_line_only(rows: list[tuple[str, str]]) -> N
         ]
 
 
+def test_an_open_quote_swallows_no_row_even_where_a_later_line_would_close_it() -> None:
+    rows = [f"http://a/{n},左{n}" for n in range(20)]
+    lines = ['http://a/x,"左边', *rows, 'http://a/y,左15.6"', "http://a/z,左"]
+    found = cut_all("\n".join([*lines, ""]).encode(), 1 << 20)
+    assert [problem for _, problem, _ in found] == [Reason.unterminated_quote, *[0] * 22]
+    assert found[-2][2] == ["http://a/y", '左15.6"']
+
+
+def test_many_odd_quotes_take_linear_time() -> None:
+    data = b'a"\n' * 200_000
+    assert len(cut(data, final=True).line) == 200_000  # quadratic work would exceed the time limit
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [

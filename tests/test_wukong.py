@@ -82,6 +82,8 @@ def test_a_line_without_end_is_one_reject(tmp_path: Path, length: int) -> None:
         (b"http://a/1,x\n", "begins with 'http://a/1,x' instead of the header"),
         (b"url,caption,width\n", "begins with 'url,caption,width'"),
         ("url,caption\n".encode("utf-16"), "instead of the header"),
+        (b'url,"caption\nu,x\n', "instead of the header"),
+        (b"url,caption\ru,x\r", "instead of the header"),
     ],
 )
 def test_every_header_is_checked_before_anything_is_read(
@@ -105,3 +107,34 @@ def test_missing_sources_are_named(tmp_path: Path) -> None:
 def test_quoted_headers_and_nested_folders_are_fine(tmp_path: Path) -> None:
     write(tmp_path, "b/1.csv", '"url","caption"\nu,左\n'.encode())
     assert [shard.name for shard in find_shards(tmp_path, "*.csv")] == ["b/1.csv"]
+
+
+def test_linked_folders_count_once_and_any_pattern_is_only_a_name(tmp_path: Path) -> None:
+    write(tmp_path, "disk/1.csv", b"url,caption\n")
+    write(tmp_path, "data/2.csv", b"url,caption\n")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "disk")
+    (tmp_path / "data" / "loop").symlink_to(tmp_path / "data")
+    assert [shard.name for shard in find_shards(tmp_path / "data", "*.csv")] == [
+        "2.csv",
+        "linked/1.csv",
+    ]
+    for pattern in ("**.tsv", "/abs/*.csv", "["):
+        with pytest.raises(InputError, match=r"set candidates\.pattern"):
+            find_shards(tmp_path / "data", pattern)
+
+
+def test_text_in_another_encoding_is_rejected_and_stays_readable(tmp_path: Path) -> None:
+    lines = "".join(f"http://a/{n},左边是猫\n" for n in range(1000))
+    data = b"url,caption\n" + lines.encode("gb18030")
+    found = read(write(tmp_path, "a.csv", data))
+    assert {problem for _, problem, _ in found} == {Reason.invalid_utf8}
+    assert found[7][2][0].startswith("http://a/7,")
+
+
+@pytest.mark.parametrize("url", ["u", "ux", "uxx"])
+def test_a_giant_chinese_line_is_too_long_wherever_it_is_cut(tmp_path: Path, url: str) -> None:
+    data = f"url,caption\n{url},{'左' * 700_000}\nu3,右\n".encode()
+    assert [(line, problem) for line, problem, _ in read(write(tmp_path, "a.csv", data))] == [
+        (2, Reason.too_long),
+        (3, 0),
+    ]

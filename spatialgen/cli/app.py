@@ -36,7 +36,7 @@ def sql(
     from spatialgen.lake.sql import run_query
 
     lake = Lake()
-    snapshot = Revision(lake, at) if at else lake
+    snapshot = lake if at is None else Revision(lake, at)
     for table in run_query(snapshot, _read_query(query), _parse_params(param or [])):
         print_table(table, Format(format))
 

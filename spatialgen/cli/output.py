@@ -2,7 +2,9 @@
 
 import csv
 import json
+import math
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -23,10 +25,9 @@ def print_table(table: pa.Table, format: Format) -> None:
     if format is Format.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(table.column_names)
-        for batch in table.to_batches():
-            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        writer.writerows(_rows(table))
     elif format is Format.json:
-        json.dump(table.to_pylist(), sys.stdout, ensure_ascii=False, default=str, indent=1)
+        json.dump(_records(table), sys.stdout, ensure_ascii=False, default=str, indent=1)
         print()
     else:
         _print_aligned(table)
@@ -43,12 +44,33 @@ def _print_aligned(table: pa.Table) -> None:
         numeric = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
         numeric |= pa.types.is_decimal(column.type)
         shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    for row in table.to_pylist():
-        shown.add_row(*(Text(_cell(value)) for value in row.values()))
+    for row in _rows(table):
+        shown.add_row(*(Text(_cell(value)) for value in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=100_000)  # a pipe or file has no edge to wrap at
     console.print(shown)
+
+
+def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """Rows as tuples: column names may repeat, so dicts would lose values."""
+    for batch in table.to_batches():
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _records(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as JSON objects: a repeated name gets its position, and NaN becomes null."""
+    names = [
+        name if name not in table.column_names[:position] else f"{name}_{position + 1}"
+        for position, name in enumerate(table.column_names)
+    ]
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in zip(names, row, strict=True)
+        }
+        for row in _rows(table)
+    ]
 
 
 def _cell(value: Any) -> str:

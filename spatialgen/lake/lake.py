@@ -5,6 +5,7 @@
 >>> lake.sql("select count(*) from candidates where caption like '%左边%'")
 """
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from spatialgen.lake.publish import publish_fragments, publish_rows, sidecar
 from spatialgen.lake.schemas import RUNS_SCHEMA, TABLES, TableSpec
 from spatialgen.lake.store import Dataset, Memo
 from spatialgen.project import find_root, store_root
+
+logger = logging.getLogger(__name__)
 
 DOCUMENT_FOLDERS = ("lake", "metrics")  # whose JSON files are in git, and in SQL's `metrics`
 
@@ -61,7 +64,7 @@ class Lake:
 
     def path(self, table: str) -> Path:
         """The folder of a table, once it agrees with its manifest."""
-        assert self[table].manifest  # raises where the two are apart
+        self[table].dataset()
         return self[table].path
 
     def documents(self) -> dict[str, str]:
@@ -75,8 +78,13 @@ class Lake:
 
     def stores(self) -> dict[str, lance.LanceDataset]:
         """The store's datasets by name."""
-        paths = sorted((self.store_root / "store").glob("*.lance"))
-        return {path.stem: lance.dataset(str(path)) for path in paths}
+        found = {}
+        for path in sorted((self.store_root / "store").glob("*.lance")):
+            try:
+                found[path.stem] = lance.dataset(str(path))
+            except (OSError, ValueError) as error:
+                logger.warning("%s is left out: it is no dataset (%s)", path, error)
+        return found
 
     @property
     def published(self) -> Path:
@@ -150,7 +158,11 @@ class Table:
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest in git, checked against the table's own."""
+        """The manifest in git, once it agrees with the table's own."""
+        return self.check()
+
+    def check(self) -> Manifest:
+        """The manifest in git; raises LakeError where the table is missing or apart from it."""
         stage = TABLES[self.name].stage if self.name in TABLES else self.name
         declared, held = Manifest.read(self.manifest_path), sidecar(self.path)
         if declared is None:
@@ -169,8 +181,14 @@ class Table:
 
     def dataset(self) -> lance.LanceDataset:
         """The Lance dataset, once it agrees with its manifest."""
-        assert self.manifest  # raises where the two are apart
-        return lance.dataset(str(self.path))
+        self.check()
+        try:
+            return lance.dataset(str(self.path))
+        except (OSError, ValueError) as error:
+            raise LakeError(
+                f"{self.path} is damaged ({str(error).splitlines()[0][:200]}); "
+                f'run "dvc checkout --force {self.path}"'
+            ) from None
 
     def count_rows(self) -> int:
         """Rows of the table."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import lance
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from lance.fragment import FragmentMetadata
 from spatialgen.lake import duck
 from spatialgen.lake.links import files_under, link_file, link_tree, scratch_beside
 from spatialgen.lake.manifest import Manifest, describe
-from spatialgen.lake.schemas import TableSpec
+from spatialgen.lake.schemas import TABLES, TableSpec
 from spatialgen.lake.store import Dataset
 
 SIDECAR = "manifest.json"  # a copy inside the table's folder tells whether the two belong together
@@ -129,8 +130,11 @@ def sidecar(table: Path) -> Manifest | None:
 
 
 def settle(scratch: Path, place: Path, manifest: Manifest) -> None:
-    """Give a finished scratch table its lasting `place`, unless an equal one is there already."""
-    if is_sound(place, manifest):
+    """Give a finished scratch table its lasting `place`, unless an equal one is there already.
+
+    What is there is read once more: a version damaged on disk is replaced and never passed on.
+    """
+    if is_sound(place, manifest) and _still_holds(place, manifest):
         return
     shutil.rmtree(place, ignore_errors=True)
     try:
@@ -140,8 +144,16 @@ def settle(scratch: Path, place: Path, manifest: Manifest) -> None:
             raise
 
 
+def _still_holds(place: Path, manifest: Manifest) -> bool:
+    spec = TABLES.get(manifest.table)
+    try:
+        return spec is None or describe(spec, lance.dataset(str(place))) == manifest
+    except (OSError, ValueError, duckdb.Error):
+        return False
+
+
 def is_sound(place: Path, manifest: Manifest) -> bool:
-    """Whether `place` holds the table of `manifest`, readable to its last file."""
+    """Whether `place` holds the table of `manifest` with all its data files, as they say."""
     if sidecar(place) != manifest:
         return False
     try:

@@ -55,7 +55,7 @@ REJECTS = TableSpec(
         [
             column("file", pa.string(), "CSV shard, relative to candidates.csv"),
             column("line", pa.int64(), "first line of the record in its file, from 1 (the header)"),
-            column("reason", pa.string(), "one of spatialgen.wukong.REASONS"),
+            column("reason", pa.string(), "a name of spatialgen.records.Reason"),
             column("raw", pa.string(), "the record as it stands, cut at 1000 characters"),
         ]
     ),

@@ -73,6 +73,10 @@ def run_query(snapshot: Snapshot, text: str, params: Mapping[str, Any]) -> Itera
         if not statements:
             raise QueryError("the query is empty: give a SELECT, or a file of queries/")
         values = parse_params(text, params)
+        known = {name for statement in statements for name in statement.named_parameters}
+        if unused := sorted(set(params) - known):
+            names = ", ".join(sorted(known)) or "none"
+            raise QueryError(f"the query has no ${unused[0]}; its params: {names}")
         for statement in statements:
             _require_read_only(connection, statement)
             yield _execute(connection, statement, values)
@@ -96,8 +100,7 @@ def connect(snapshot: Snapshot, text: str) -> Iterator[duckdb.DuckDBPyConnection
         for name, dataset in stores.items():
             _add_view(connection, name, dataset, schema="store")
         _add_view(connection, "runs", stores.get("runs", RUNS_SCHEMA.empty_table()))
-        if "metrics" in words:
-            _add_view(connection, "metrics", _metrics(snapshot.documents()))
+        _add_view(connection, "metrics", _metrics(snapshot.documents()))
         connection.execute("set lock_configuration = true")
         yield connection
     finally:
@@ -144,6 +147,11 @@ def _execute(
         raise QueryError(
             f"the query needs more than {duck.MEMORY} of memory, even with the disk's help; "
             "select fewer columns, or aggregate before you join or sort"
+        ) from None
+    except duckdb.CatalogException as error:
+        raise QueryError(
+            f"the query fails: {error}\n"
+            '"spatialgen tables" lists what is here, "dvc repro" makes it'
         ) from None
     except duckdb.Error as error:
         raise QueryError(f"the query fails: {error}") from None

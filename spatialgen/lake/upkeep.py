@@ -1,11 +1,13 @@
 """Looking after the store: filling it from pulled tables, and removing what nothing names."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import lance
 import pyarrow as pa
 
@@ -40,9 +42,13 @@ def _seed(table: Table) -> str:
     manifest, dataset, spec = table.manifest, table.dataset(), TABLES.get(table.name)
     if spec is None:
         return "skipped: no table of this version of spatialgen"
-    if describe(spec, dataset) != manifest:
+    try:
+        found = describe(spec, dataset)
+    except (OSError, ValueError, duckdb.Error):
+        found = None
+    if found != manifest:
         raise LakeError(
-            f"{table.path} has been changed in place; "
+            f"{table.path} does not hold what its manifest says; "
             f'restore it with "dvc checkout --force {table.path}"'
         )
     place = table.lake.published / table.name / manifest.digest
@@ -59,8 +65,9 @@ def _seed(table: Table) -> str:
 def collect_garbage(lake: Lake, *, min_age_s: float, dry_run: bool) -> pa.Table:
     """Remove published versions that no manifest names, and scratch: one row per folder removed.
 
-    Manifests count wherever git knows them (every branch, tag, stash and experiment) and in the
-    workspace. The memo itself stays: it is what makes going back free.
+    Manifests count wherever this repository's git knows them (every branch, tag, stash, experiment
+    and the index) and in workspaces. The memo itself stays: it is what makes going back free. On a
+    shared store, versions that only other clones name go, too; DVC's cache still has them.
     """
     named = set(_named_digests(lake))
     youngest = time.time() - min_age_s
@@ -91,12 +98,26 @@ def _scratch(lake: Lake) -> Iterator[Path]:
 def _named_digests(lake: Lake) -> Iterator[tuple[str, str]]:
     """(table, digest) of every manifest in git, in the workspace and in running experiments."""
     project, folder = lake.root.absolute().parent, lake.root.name
-    objects = git(project, "rev-list", "--all", "--reflog", "--objects", "--", folder)
-    blobs = [line.split(" ", 1)[0] for line in objects.splitlines() if line.endswith(".json")]
-    texts = [git(project, "cat-file", "blob", blob) for blob in blobs]
-    workspaces = [project, *(project / ".dvc" / "tmp" / "exps").glob("*/")]
-    for workspace in workspaces:
-        texts += [path.read_text(encoding="utf-8") for path in (workspace / folder).glob("*.json")]
-    for text in texts:
-        manifest = json.loads(text)
-        yield manifest["table"], manifest["digest"]
+    history = ("rev-list", "--all", "--reflog", "--full-history", "--objects", "--", folder)
+    listed = git(project, *history) + git(project, "ls-files", "--stage", "--", folder)
+    blobs = {
+        word
+        for line in listed.splitlines()
+        if line.endswith(".json")
+        for word in line.split()
+        if re.fullmatch(r"[0-9a-f]{40,64}", word)
+    }
+    texts = {blob: git(project, "cat-file", "blob", blob) for blob in sorted(blobs)}
+    experiments = project / ".dvc" / "tmp" / "exps"
+    for workspace in (project, *experiments.glob("*/"), *experiments.glob("*/*/")):
+        for path in (workspace / folder).glob("*.json"):
+            texts[str(path)] = path.read_text(encoding="utf-8")
+    for source, text in texts.items():
+        try:
+            manifest = json.loads(text)
+        except ValueError:
+            raise LakeError(
+                f"{source} is no JSON, so nobody knows what it names; resolve its conflict first"
+            ) from None
+        if isinstance(manifest, dict) and {"table", "digest"} <= manifest.keys():
+            yield manifest["table"], manifest["digest"]

@@ -72,6 +72,18 @@ def test_a_damaged_version_is_written_again(lake: Lake) -> None:
     assert lake["candidates"].dataset().to_table().num_rows == 1
 
 
+def test_a_version_damaged_on_disk_is_replaced_and_never_passed_on(lake: Lake) -> None:
+    rows = [(n, f"左边的第{n * 7919}个") for n in range(3000)]
+    manifest = lake.publish(CANDIDATES, batches(rows))
+    (data,) = (lake.published / "candidates" / manifest.digest / "data").iterdir()
+    damaged = bytearray(data.read_bytes())
+    middle = len(damaged) // 4
+    damaged[middle : 2 * middle] = bytes(middle)
+    data.write_bytes(damaged)  # of the same size, as a failing disk leaves it
+    lake.publish(CANDIDATES, batches(rows))
+    assert lake["candidates"].dataset().to_table()["caption"].to_pylist() == [c for _, c in rows]
+
+
 def test_copies_where_links_are_impossible(
     lake: Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
