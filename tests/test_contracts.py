@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import spatialgen
+from spatialgen.lake.manifest import Manifest
 from spatialgen.lake.schemas import MEMO_COLUMNS, RUNS_SCHEMA, TABLES, is_blob
 from spatialgen.params import Params
 from tests.conftest import REPOSITORY
@@ -75,6 +76,15 @@ def test_every_table_is_published_by_its_stage_with_its_manifest() -> None:
             stage = STAGES[spec.stage]
             assert f"lake/{spec.name}.lance" in stage["outs"]
             assert {f"lake/{spec.name}.json": {"cache": False}} in stage["metrics"]
+
+
+def test_the_readme_shows_the_numbers_of_the_shipped_tables() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    for name in ("candidates", "rejects"):
+        manifest = Manifest.read(REPOSITORY / "lake" / f"{name}.json")
+        assert manifest is not None
+        assert manifest.digest[:12] in readme
+        assert f" {manifest.rows} " in readme
 
 
 def test_every_column_says_what_it_holds() -> None:

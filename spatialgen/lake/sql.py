@@ -1,6 +1,7 @@
 """Read-only SQL over the lake: a view per table, `store.*`, `runs`, and `metrics`."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,11 @@ import duckdb
 import lance
 import pyarrow as pa
 
-from spatialgen.errors import QueryError
+from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.schemas import RUNS_SCHEMA, is_blob
+
+logger = logging.getLogger(__name__)
 
 METRICS_SCHEMA = pa.schema(
     [
@@ -93,8 +96,14 @@ def connect(snapshot: Snapshot, text: str) -> Iterator[duckdb.DuckDBPyConnection
     names = snapshot.tables()
     connection = duck.connect(spill=snapshot.spill)
     try:
-        for name in [name for name in names if name in words] or names:
-            _add_view(connection, name, lance.dataset(str(snapshot.path(name))))
+        named = [name for name in names if name in words]
+        for name in named or names:
+            try:
+                _add_view(connection, name, lance.dataset(str(snapshot.path(name))))
+            except LakeError as error:
+                if named:
+                    raise
+                logger.warning("%s is left out: %s", name, error)
         connection.execute("create schema store")
         stores = snapshot.stores()
         for name, dataset in stores.items():

@@ -7,7 +7,7 @@ import lance
 import pyarrow as pa
 import pytest
 
-from spatialgen.errors import QueryError
+from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
@@ -149,8 +149,10 @@ def test_blobs_are_hidden_and_everything_else_is_there(filled: Lake) -> None:
 def test_a_broken_table_stops_only_queries_on_it(filled: Lake) -> None:
     (filled["rejects"].path / "manifest.json").unlink()
     assert query(filled, "select count(*) as n from candidates") == [{"n": 4}]
-    with pytest.raises(Exception, match="dvc checkout"):
+    with pytest.raises(LakeError, match="dvc checkout"):
         query(filled, "from rejects")
+    (filled.store_root / "store" / "broken.lance").mkdir()
+    assert "rejects" not in {row["name"] for row in query(filled, "show tables")}
 
 
 def test_mistakes_are_one_error_with_the_cause(filled: Lake) -> None:

@@ -67,6 +67,7 @@ def test_one_physical_copy_for_store_workspace_and_cache(ran: Project) -> None:
 
 def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -> None:
     rng = random.Random(2)
+    killed = 0
     for _ in range(4):
         process = subprocess.Popen(
             project.resolve("dvc", "repro"),
@@ -76,9 +77,13 @@ def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(rng.uniform(1.5, 4))
+        time.sleep(rng.uniform(1, 3))
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        killed += process.wait() == -signal.SIGKILL
+        lock = project.root / "dvc.lock"
+        if lock.exists() and not lock.read_text():
+            lock.unlink()  # DVC writes it in place: see the README's pitfalls
+    assert killed
     project.run("dvc", "repro")
     for table in ("candidates", "rejects"):
         assert project.manifest(table) == ran.manifest(table)
