@@ -3,7 +3,9 @@
 dvc repro candidates
 """
 
-from spatialgen.candidates import REVISION, as_metrics, prefilter
+from dataclasses import asdict
+
+from spatialgen.candidates import REVISION, prefilter
 from spatialgen.lake.ids import fingerprint
 from spatialgen.lake.lake import Lake
 from spatialgen.metrics import write_metrics
@@ -19,7 +21,7 @@ def main() -> None:
         counts = prefilter(lake, params.candidates, params.compute)
         run.rows_total = run.rows_computed = counts.records
         run.rows_failed = counts.rejected
-    write_metrics("candidates", as_metrics(counts))
+    write_metrics("candidates", asdict(counts))
 
 
 if __name__ == "__main__":

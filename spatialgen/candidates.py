@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -84,11 +84,6 @@ def prefilter(
         duplicates=matched.rows - candidates,
         candidates=candidates,
     )
-
-
-def as_metrics(counts: Counts) -> dict[str, int]:
-    """The counts as metrics/candidates.json holds them."""
-    return asdict(counts)
 
 
 class Scan:

@@ -1,7 +1,7 @@
 """Commands over the lake. Each loads what it needs itself, so that --help and errors stay quick."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,8 +16,6 @@ app = typer.Typer(
 store = typer.Typer(help="Look after the store behind the tables.", no_args_is_help=True)
 app.add_typer(store, name="store")
 
-FORMATS = Literal["table", "csv", "json"]
-
 
 @app.command()
 def sql(
@@ -25,7 +23,7 @@ def sql(
     param: Annotated[
         list[str] | None, typer.Option("-p", "--param", help="name=value for $name in the query")
     ] = None,
-    format: Annotated[FORMATS, typer.Option(help="how to print the rows")] = "table",
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
     at: Annotated[
         str | None, typer.Option(help="a git revision or experiment instead of the workspace")
     ] = None,
@@ -38,20 +36,20 @@ def sql(
     lake = Lake()
     snapshot = lake if at is None else Revision(lake, at)
     for table in run_query(snapshot, _read_query(query), _parse_params(param or [])):
-        print_table(table, Format(format))
+        print_table(table, format)
 
 
 @app.command()
 def tables(
     name: Annotated[str | None, typer.Argument(help="one table: its columns instead")] = None,
-    format: Annotated[FORMATS, typer.Option(help="how to print the rows")] = "table",
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
 ) -> None:
     """List the tables (rows, version, size, digest), or one table's columns with their meaning."""
     from spatialgen.cli.overview import columns_of, list_tables
     from spatialgen.lake.lake import Lake
 
     lake = Lake()
-    print_table(columns_of(lake, name) if name else list_tables(lake), Format(format))
+    print_table(columns_of(lake, name) if name else list_tables(lake), format)
 
 
 @store.command()

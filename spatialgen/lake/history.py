@@ -107,12 +107,11 @@ def _experiments(project: Path, name: str) -> list[str]:
     return [ref for ref in refs if ref.split("/")[-1] == name]
 
 
-def git(project: Path, *arguments: str, stdin: str | None = None) -> str:
+def git(project: Path, *arguments: str) -> str:
     """What a git command prints; raises LakeError with git's own words where it fails."""
     done = subprocess.run(
         ["git", "-c", "core.quotepath=off", *arguments],
         cwd=project,
-        input=stdin,
         capture_output=True,
         text=True,
         check=False,

@@ -22,10 +22,9 @@ from spatialgen.lake import duck
 from spatialgen.lake.links import files_under, link_file, link_tree, scratch_beside
 from spatialgen.lake.manifest import Manifest, describe
 from spatialgen.lake.schemas import TABLES, TableSpec
-from spatialgen.lake.store import Dataset
+from spatialgen.lake.store import Dataset, delete_addresses
 
 SIDECAR = "manifest.json"  # a copy inside the table's folder tells whether the two belong together
-ADDRESSES_PER_DELETE = 10_000
 UNDELETED = {"deletion_file": None}
 
 
@@ -77,9 +76,7 @@ def link_fragments(
     # Overwrite numbers the fragments anew, in the order given.
     renumbered = {old: new for new, old in enumerate(fragments)}
     addresses = [renumbered[a >> 32] << 32 | a & 0xFFFFFFFF for a in unwanted]
-    for start in range(0, len(addresses), ADDRESSES_PER_DELETE):
-        listed = ", ".join(map(str, addresses[start : start + ADDRESSES_PER_DELETE]))
-        dataset.delete(f"_rowaddr in ({listed})")
+    delete_addresses(dataset, addresses)
     return dataset
 
 
@@ -134,7 +131,7 @@ def settle(scratch: Path, place: Path, manifest: Manifest) -> None:
 
     What is there is read once more: a version damaged on disk is replaced and never passed on.
     """
-    if is_sound(place, manifest) and _still_holds(place, manifest):
+    if holds(place, manifest):
         return
     shutil.rmtree(place, ignore_errors=True)
     try:
@@ -144,10 +141,13 @@ def settle(scratch: Path, place: Path, manifest: Manifest) -> None:
             raise
 
 
-def _still_holds(place: Path, manifest: Manifest) -> bool:
+def holds(place: Path, manifest: Manifest) -> bool:
+    """Whether `place` is sound and every row in it, read once more, is as the manifest says."""
     spec = TABLES.get(manifest.table)
     try:
-        return spec is None or describe(spec, lance.dataset(str(place))) == manifest
+        return is_sound(place, manifest) and (
+            spec is None or describe(spec, lance.dataset(str(place))) == manifest
+        )
     except (OSError, ValueError, duckdb.Error):
         return False
 

@@ -24,6 +24,7 @@ from spatialgen.lake.schemas import MEMO_COLUMNS
 logger = logging.getLogger(__name__)
 
 KEEP_VERSIONS = timedelta(hours=1)  # longer than any reader holds an old version open
+ADDRESSES_PER_DELETE = 10_000
 SETTLED = "status in ('ok', 'permanent')"
 BEST_FIRST = "status = 'transient', status = 'permanent', attempt desc, committed desc"
 
@@ -159,6 +160,12 @@ class Memo(Dataset):
             ).fetchall()
         finally:
             connection.close()
-        if repeated:
-            dataset.delete(f"_rowaddr in ({', '.join(str(row[0]) for row in repeated)})")
+        delete_addresses(dataset, [int(row[0]) for row in repeated])
         super().compact()
+
+
+def delete_addresses(dataset: lance.LanceDataset, addresses: list[int]) -> None:
+    """Mark the rows at these Lance row addresses deleted."""
+    for start in range(0, len(addresses), ADDRESSES_PER_DELETE):
+        listed = ", ".join(map(str, addresses[start : start + ADDRESSES_PER_DELETE]))
+        dataset.delete(f"_rowaddr in ({listed})")

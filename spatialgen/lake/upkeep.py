@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import lance
 import pyarrow as pa
 
@@ -15,8 +14,7 @@ from spatialgen.errors import LakeError
 from spatialgen.lake.history import git
 from spatialgen.lake.lake import Lake, Table
 from spatialgen.lake.links import files_under, link_tree
-from spatialgen.lake.manifest import describe
-from spatialgen.lake.publish import adopt_fragments, is_sound
+from spatialgen.lake.publish import adopt_fragments, holds
 from spatialgen.lake.schemas import TABLES, is_blob
 
 
@@ -42,17 +40,13 @@ def _seed(table: Table) -> str:
     manifest, dataset, spec = table.manifest, table.dataset(), TABLES.get(table.name)
     if spec is None:
         return "skipped: no table of this version of spatialgen"
-    try:
-        found = describe(spec, dataset)
-    except (OSError, ValueError, duckdb.Error):
-        found = None
-    if found != manifest:
+    if not holds(table.path, manifest):
         raise LakeError(
             f"{table.path} does not hold what its manifest says; "
             f'restore it with "dvc checkout --force {table.path}"'
         )
     place = table.lake.published / table.name / manifest.digest
-    known = is_sound(place, manifest)
+    known = holds(place, manifest)
     if not known:
         link_tree(table.path, place)
     if any(map(is_blob, dataset.schema)):
