@@ -1,0 +1,1 @@
+"""Judging captions: strong, weak or none; the rubric is rubric.txt."""

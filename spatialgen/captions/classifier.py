@@ -1,0 +1,183 @@
+"""`CaptionClassifier`: the probability of each class of a caption, from any causal language model.
+
+Nothing is generated. One forward gives the next-token logits after the prompt, of which only those
+of the label tokens count: softmax over them is the answer. The prompt's prefix is the same for all
+captions, so its keys and values are computed once and shared.
+"""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialgen.captions.prompt import PromptTokens, tokenise_prompt
+from spatialgen.errors import InputError, ParamsError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+CLASSES = ("strong", "weak", "none")
+MAX_CAPTION_TOKENS = 512  # ten times the longest caption of Wukong; more is no caption
+
+
+class CaptionClassifier:
+    """Scores captions with a causal language model; see `from_pretrained`.
+
+    `prompt` holds `{caption}` once, `labels` are the answers to it by class, in CLASSES' order.
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        *,
+        prompt: str,
+        labels: Mapping[str, str],
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        ordered = {name: labels[name] for name in CLASSES}
+        self.tokens: PromptTokens = tokenise_prompt(tokenizer, prompt, ordered)
+        taken = len(self.tokens.prefix) + len(self.tokens.suffix)
+        context = int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+        self.max_caption_tokens = min(MAX_CAPTION_TOKENS, context - taken)
+        if self.max_caption_tokens < 1:
+            raise ParamsError(
+                f"filter.prompt takes {taken} tokens, and the model reads {context}; shorten it"
+            )
+        self._prefix = self._prefix_cache()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str,
+        *,
+        prompt: str,
+        labels: Mapping[str, str],
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> "CaptionClassifier":
+        """Load a local folder or hub id with AutoModelForCausalLM, safetensors only.
+
+        device: auto (cuda where there is one), cpu, cuda, cuda:1... dtype: auto (bfloat16 on GPUs
+        that have it, float16 on others, float32 on CPUs), or one of these names. Raises InputError
+        where the model does not load, ParamsError where prompt or labels do not fit it.
+        """
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        place = choose_device(device)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+            network = AutoModelForCausalLM.from_pretrained(
+                model,
+                revision=revision,
+                dtype=getattr(torch, choose_dtype(dtype, place)),
+                use_safetensors=True,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise InputError(
+                f"filter.model = {model} does not load ({' '.join(str(error).split())[:300]}); give "
+                "a folder or hub id with config.json, tokenizer.json and model.safetensors"
+            ) from None
+        return cls(network.to(place), tokenizer, prompt=prompt, labels=labels)
+
+    def tokenise(self, captions: Sequence[str]) -> list[list[int]]:
+        """Token ids of each caption, special tokens spelled out as text."""
+        if not captions:
+            return []
+        encoded = self.tokenizer(
+            list(captions), add_special_tokens=False, split_special_tokens=True
+        )
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def probabilities(self, captions: Sequence[list[int]]) -> NDArray[np.float32]:
+        """[n, 3] probabilities in CLASSES' order of `n` tokenised captions, in one forward.
+
+        Each has at most `max_caption_tokens` ids; shorter ones are padded on the left, between the
+        shared prefix and the caption, which is masked and changes nothing.
+        """
+        import torch
+
+        if not captions:
+            return np.zeros((0, len(CLASSES)), np.float32)
+        with torch.inference_mode():
+            logits = self._next_token_logits([[*ids, *self.tokens.suffix] for ids in captions])
+            labels = logits[:, self.tokens.labels].float().softmax(-1)
+        result: NDArray[np.float32] = labels.cpu().numpy()
+        return result
+
+    def _next_token_logits(self, tails: list[list[int]]) -> "torch.Tensor":
+        import torch
+
+        prefix = self.tokens.prefix
+        if self._prefix is None:  # this kind of model cannot share it
+            tails, past = [[*prefix, *tail] for tail in tails], 0
+        else:
+            past = len(prefix)
+        width = max(map(len, tails))
+        ids = np.full((len(tails), width), self._pad_id(), np.int64)
+        mask = np.zeros((len(tails), past + width), np.int64)
+        mask[:, :past] = 1
+        for row, tail in enumerate(tails):
+            ids[row, width - len(tail) :] = tail
+            mask[row, past + width - len(tail) :] = 1
+        positions = np.maximum(mask.cumsum(1) - 1, 0)[:, past:]
+        inputs: dict[str, Any] = {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "position_ids": torch.from_numpy(positions),
+        }
+        inputs = {name: value.to(self.model.device) for name, value in inputs.items()}
+        if self._prefix is not None:
+            cache = copy.deepcopy(self._prefix)  # the forward appends to it
+            cache.batch_repeat_interleave(len(tails))
+            inputs["past_key_values"] = cache
+        use_cache = self._prefix is not None
+        logits: torch.Tensor = self.model(**inputs, use_cache=use_cache, logits_to_keep=1).logits
+        return logits[:, -1]
+
+    def _prefix_cache(self) -> "Cache | None":
+        """Keys and values of the prefix, batch 1; None for models that keep no such cache."""
+        import torch
+        from transformers import DynamicCache
+
+        ids = torch.tensor([self.tokens.prefix], device=self.model.device)
+        with torch.inference_mode():
+            cache = self.model(ids, use_cache=True, logits_to_keep=1).past_key_values
+        if isinstance(cache, DynamicCache):
+            return cache
+        logger.info("%s shares no prefix; whole prompts it is", type(self.model).__name__)
+        return None
+
+    def _pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return int(pad if pad is not None else self.tokens.suffix[-1])  # masked, so any will do
+
+
+def choose_device(device: str) -> str:
+    """`device`, or for auto the first GPU, or the CPU where there is none."""
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def choose_dtype(dtype: str, device: str) -> str:
+    """`dtype`, or for auto what `device` computes well in."""
+    import torch
+
+    if dtype != "auto":
+        return dtype
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return "float32"
