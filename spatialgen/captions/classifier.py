@@ -8,7 +8,6 @@ captions, so its keys and values are computed once and shared.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +40,7 @@ class CaptionClassifier:
         prompt: str,
         labels: Mapping[str, str],
     ) -> None:
-        self.model = model.eval()
+        self.model = model.train(False)
         self.tokenizer = tokenizer
         ordered = {name: labels[name] for name in CLASSES}
         self.tokens: PromptTokens = tokenise_prompt(tokenizer, prompt, ordered)
@@ -85,10 +84,11 @@ class CaptionClassifier:
             )
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise InputError(
-                f"filter.model = {model} does not load ({' '.join(str(error).split())[:300]}); give "
-                "a folder or hub id with config.json, tokenizer.json and model.safetensors"
+                f"filter.model = {model} does not load ({' '.join(str(error).split())[:300]}); "
+                "give a folder or hub id with config.json, tokenizer.json and model.safetensors"
             ) from None
-        return cls(network.to(place), tokenizer, prompt=prompt, labels=labels)
+        network.to(place)  # type: ignore[arg-type]  # transformers wraps the annotation away
+        return cls(network, tokenizer, prompt=prompt, labels=labels)
 
     def tokenise(self, captions: Sequence[str]) -> list[list[int]]:
         """Token ids of each caption, special tokens spelled out as text."""

@@ -47,7 +47,7 @@ class PromptTokens:
 def tokenise_prompt(
     tokenizer: "PreTrainedTokenizerBase", prompt: str, labels: Mapping[str, str]
 ) -> PromptTokens:
-    """Tokenise `prompt` (with `{caption}`) as the tokenizer's chat template wants it, if it has one.
+    """Tokenise `prompt` (with `{caption}`), inside the tokenizer's chat template if it has one.
 
     `labels` are the answers by class, each one token; raises ParamsError where one is not.
     """

@@ -6,7 +6,7 @@ in 上海 alike.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
@@ -37,7 +37,7 @@ def make_tokenizer(characters: Iterable[str]) -> "Qwen2Tokenizer":
     from transformers import Qwen2Tokenizer
 
     vocab = {symbol: number for number, symbol in enumerate(sorted(ByteLevel.alphabet()))}
-    merges: list[tuple[str, str]] = []
+    merges: list[Any] = []  # pairs, which Qwen2Tokenizer takes though it declares text
     for text in (*ROLES, *sorted(set(characters))):
         symbols = _byte_symbols(text)
         for size in range(2, len(symbols) + 1):
