@@ -4,6 +4,7 @@ SpatialgenError
 ├── ParamsError    params.yaml: unknown key, value out of range        (also a ValueError)
 ├── InputError     the user's own files: missing, empty, headerless    (also a ValueError)
 ├── QueryError     SQL that does not run or may not run                (also a ValueError)
+├── RowsError      a row stage fails whatever row it is given
 ├── LakeError      a table is missing, or apart from its manifest
 └── DiskFullError  no space left
 
@@ -27,6 +28,10 @@ class InputError(SpatialgenError, ValueError):
 
 class QueryError(SpatialgenError, ValueError):
     """A query is wrong, or would write."""
+
+
+class RowsError(SpatialgenError):
+    """A row stage cannot answer, and not because of a row."""
 
 
 class LakeError(SpatialgenError):

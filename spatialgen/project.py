@@ -3,13 +3,16 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from spatialgen.errors import LakeError, explain
 
 INTERRUPTED = 130  # 128 + SIGINT: what a shell reports after Ctrl-C
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -64,8 +67,7 @@ def run(main: Callable[[], None]) -> int:
         stopped.append(signal_number)
         raise KeyboardInterrupt
 
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in handled]
+    before = [signal.signal(number, stop) for number in STOP_SIGNALS]
     try:
         main()
     except BaseException as error:
@@ -78,6 +80,27 @@ def run(main: Callable[[], None]) -> int:
         print(f"error: {known}", file=sys.stderr)
         return 1
     finally:
-        for number, handler in zip(handled, before, strict=True):
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
             signal.signal(number, handler)
     return 0
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the block is done (elsewhere than in the main thread,
+    where Python hears no signals, there is nothing to hold back).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = [
+        signal.signal(number, lambda number, _: held.append(number)) for number in STOP_SIGNALS
+    ]
+    try:
+        yield
+    finally:
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])

@@ -97,6 +97,7 @@ RUNS_SCHEMA = pa.schema(
 
 MEMO_COLUMNS = (
     column("key", pa.int64(), "h64(fp, values of the stage's key columns)"),
+    column("row_id", pa.int64(), "the row that asked first; others may share its key"),
     column("fp", pa.string(), "fingerprint of what can change the answer"),
     column("attempt", pa.int32(), "the stage's attempt param when this row was computed, from 1"),
     column("status", pa.string(), "ok, permanent (will fail again) or transient (may be retried)"),

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import lance
 import pyarrow as pa
 
@@ -111,17 +112,29 @@ class Memo(Dataset):
         connection = duck.connect(spill=spill)
         try:
             connection.register("wanted", wanted)
-            done = self.open()
-            unanswered = "wanted"
-            if done is not None:
-                connection.register("done", done)
-                unanswered = f"""wanted anti join (
-                    select key from done where {SETTLED} or attempt >= {int(attempt)}
-                ) using (key)"""
-            query = f"select wanted.* from {unanswered} order by row_id"
+            query = f"{self.unanswered(connection, attempt=attempt)} order by row_id"
             yield connection.sql(query).to_arrow_reader(65_536)
         finally:
             connection.close()
+
+    def unanswered(self, connection: duckdb.DuckDBPyConnection, *, attempt: int = 1) -> str:
+        """SQL for the rows of the connection's `wanted` that have no answer; see `pending`."""
+        done = self.open()
+        if done is None:
+            return "select wanted.* from wanted"
+        connection.register("done", done)
+        return f"""
+            select wanted.* from wanted anti join (
+                select key from done where {SETTLED} or attempt >= {int(attempt)}
+            ) using (key)"""
+
+    def best(self, connection: duckdb.DuckDBPyConnection, fp: str) -> str:
+        """SQL for all answers under this fingerprint, one row per key: the best."""
+        done = self.open()
+        connection.register("done", self.schema.empty_table() if done is None else done)
+        return f"""
+            select * from done where fp = '{fp}'
+            qualify row_number() over (partition by key order by {BEST_FIRST}) = 1"""
 
     @contextmanager
     def answers(

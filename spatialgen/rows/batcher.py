@@ -1,0 +1,144 @@
+"""A window of rows in batches that fit the device, and what becomes of rows that fail."""
+
+import gc
+import logging
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from spatialgen.errors import RowsError
+from spatialgen.rows.stage import BatchFunction, RowStage
+
+logger = logging.getLogger(__name__)
+
+OK, PERMANENT, TRANSIENT = "ok", "permanent", "transient"
+ALL_FAILED_ROWS = 16  # so many rows of one batch do not all fail through their own fault
+ERROR_CHARACTERS = 300
+OUTCOME = (pa.field("status", pa.string()), pa.field("error", pa.string()))
+
+
+class Batcher:
+    """Answers windows with a stage's batch function.
+
+    Rows of similar size share a batch. A batch that runs out of memory is halved, and the size that
+    fitted is remembered for its shape (the power of two above its largest row). A row that fails
+    alone gets an error for an answer; the rows around it keep theirs.
+    """
+
+    def __init__(self, stage: RowStage, function: BatchFunction) -> None:
+        self.stage = stage
+        self.function = function
+        self.safe_rows: dict[int, int] = {}  # by shape
+
+    def __call__(self, window: pa.RecordBatch) -> pa.Table:
+        """The answers to `window`, row by row: the stage's schema, status, error."""
+        sizes = self._sizes(window)
+        order = np.argsort(-sizes, kind="stable")
+        rows, sizes = window.take(pa.array(order)), sizes[order]
+        answers: list[pa.RecordBatch] = []
+        start = 0
+        while start < window.num_rows:
+            shape = int(sizes[start]).bit_length()
+            batch = rows.slice(start, self._limit(shape))
+            answers += self._batch(batch, shape)
+            start += batch.num_rows
+        restore = np.argsort(order, kind="stable")
+        return pa.Table.from_batches(answers).take(pa.array(restore))
+
+    def _sizes(self, window: pa.RecordBatch) -> NDArray[np.int64]:
+        if self.stage.sizes is None:
+            return np.ones(window.num_rows, np.int64)
+        return self.stage.sizes(window)
+
+    def _limit(self, shape: int) -> int:
+        """Rows that a batch of this shape may have: what fitted it, or any smaller shape."""
+        known = [rows for other, rows in self.safe_rows.items() if other <= shape]
+        return min([self.stage.batch_rows, *known])
+
+    def _batch(self, batch: pa.RecordBatch, shape: int) -> list[pa.RecordBatch]:
+        trial = _Trial()
+        answers = self._answer(batch, trial)
+        if trial.fitted and trial.fitted < batch.num_rows and trial.out_of_memory:
+            self.safe_rows[shape] = trial.fitted
+            logger.warning(
+                "stage %s: %d rows at once do not fit the device's memory; %d from here on",
+                *(self.stage.name, batch.num_rows, trial.fitted),
+            )
+        if trial.error is not None and not trial.fitted and batch.num_rows >= ALL_FAILED_ROWS:
+            raise RowsError(
+                f"stage {self.stage.name}: all {batch.num_rows} rows of a batch failed, each alone "
+                f"({_describe(trial.error)}); look at the model and the device, not at the rows"
+            ) from trial.error
+        return answers
+
+    def _answer(self, batch: pa.RecordBatch, trial: "_Trial") -> list[pa.RecordBatch]:
+        """Answers to `batch`; where it fails as a whole, to its halves."""
+        error = None
+        try:
+            answers = self.function(batch)
+        except Exception as raised:
+            # Its traceback holds on to the tensors that did not fit.
+            error = raised.with_traceback(None)
+        if error is None:
+            trial.fitted = max(trial.fitted, batch.num_rows)
+            return [self._complete(batch, answers)]
+        trial.error = error
+        if is_out_of_memory(error):
+            trial.out_of_memory = True
+            release_memory()
+        if batch.num_rows == 1:
+            return [self._failed(error)]
+        half = (batch.num_rows + 1) // 2
+        return self._answer(batch.slice(0, half), trial) + self._answer(batch.slice(half), trial)
+
+    def _complete(self, batch: pa.RecordBatch, answers: pa.RecordBatch) -> pa.RecordBatch:
+        schema = pa.schema([*self.stage.schema, *OUTCOME])
+        if answers.num_rows != batch.num_rows:
+            raise RowsError(
+                f"stage {self.stage.name}: its batch function gave {answers.num_rows} answers to "
+                f"{batch.num_rows} rows; it must give one per row"
+            )
+        columns = {name: answers.column(name) for name in answers.schema.names}
+        columns.setdefault("status", pa.repeat(OK, batch.num_rows))
+        columns.setdefault("error", pa.nulls(batch.num_rows, pa.string()))
+        return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+    def _failed(self, error: Exception) -> pa.RecordBatch:
+        """One row without an answer; transient, for another device or day may have one."""
+        row = {"status": TRANSIENT, "error": _describe(error)}
+        return pa.RecordBatch.from_pylist([row], schema=pa.schema([*self.stage.schema, *OUTCOME]))
+
+
+@dataclass
+class _Trial:
+    """What came of a batch and its parts."""
+
+    fitted: int = 0  # rows of the largest part that succeeded
+    out_of_memory: bool = False
+    error: Exception | None = None  # the last one
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device (or the host) had no room: torch, CUDA and cuBLAS say it differently."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"OutOfMemoryError", "MemoryError"}:
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    )
+
+
+def release_memory() -> None:
+    """Give back what the failed batch held, so that half of it has room."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _describe(error: BaseException) -> str:
+    kind = "out of memory" if is_out_of_memory(error) else type(error).__name__
+    return f"{kind}: {' '.join(str(error).split())}"[:ERROR_CHARACTERS]

@@ -1,0 +1,223 @@
+"""Answering a table: only what has no answer, in row_id order, committed as it goes.
+
+A round is a stretch of the input; its unanswered questions are cut into windows of a fixed row
+count. A window is answered and committed as a whole, so a run that was killed goes on with the very
+batches that it would have made.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spatialgen.lake import duck
+from spatialgen.lake.ids import h64_sql
+from spatialgen.lake.lake import Lake
+from spatialgen.lake.store import Memo
+from spatialgen.project import uninterrupted
+from spatialgen.rows.batcher import OK
+from spatialgen.rows.progress import Progress
+from spatialgen.rows.runner import Result, Runner
+from spatialgen.rows.stage import RowStage
+
+ROUND_ROWS = 1_000_000  # bounds memory; each round looks once through the store's keys
+TARGET_ROUND_ROWS = 16_384  # with a target: how far beyond it rows may be judged
+SCAN_ROWS = 65_536
+COMMIT_SECONDS = 5.0
+COMMIT_ROWS = 8192
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass
+class Counts:
+    """What a run did: asked rows = reused (answered before) + the rest; questions computed."""
+
+    asked: int = 0
+    reused: int = 0
+    computed: int = 0
+    failed: int = 0
+
+
+class Target(Protocol):
+    """Ends a run before its input does."""
+
+    def missing(self, answered: pa.Table) -> int:
+        """Rows still to answer (0: enough), now that this round (row_id, key) is answered."""
+        ...
+
+
+def answer_rows(
+    lake: Lake,
+    stage: RowStage,
+    source: lance.LanceDataset | pa.Table,
+    runner: Runner,
+    *,
+    target: Target | None = None,
+    quiet: bool = False,
+) -> Counts:
+    """Give every row of `source` (row_id, in its order, and the stage's key columns) an answer.
+
+    Answers are in `lake.memo(stage.name, stage.schema)` afterwards. Interrupted, it commits the
+    finished windows first.
+    """
+    memo = lake.memo(stage.name, stage.schema)
+    asked, unanswered, questions = count_unanswered(lake, stage, source)
+    counts = Counts(asked=asked, reused=asked - unanswered)
+    if questions == 0 and target is None:
+        return counts
+    with (
+        Progress(lake, stage, questions, counts.reused, quiet=quiet) as progress,
+        _Commits(memo, stage, progress, counts) as commits,
+    ):
+        windows = _windows(lake, stage, source, commits, target, progress)
+        for result in runner.run(stage, windows):
+            commits.add(result)
+    memo.compact()
+    return counts
+
+
+def count_unanswered(
+    lake: Lake, stage: RowStage, source: lance.LanceDataset | pa.Table
+) -> tuple[int, int, int]:
+    """Rows of `source`, how many of them have no answer, and in how many distinct questions."""
+    memo = lake.memo(stage.name, stage.schema)
+    lake.spill.mkdir(parents=True, exist_ok=True)
+    connection = duck.connect(spill=lake.spill)
+    try:
+        connection.register("source", source)
+        connection.execute(f"create view wanted as select {key_sql(stage)} as key from source")
+        unanswered = memo.unanswered(connection, attempt=stage.attempt)
+        ((rows, questions),) = connection.execute(
+            f"select count(*), count(distinct key) from ({unanswered})"
+        ).fetchall()
+        return _count_rows(source), rows, questions
+    finally:
+        connection.close()
+
+
+def _count_rows(source: lance.LanceDataset | pa.Table) -> int:
+    return source.num_rows if isinstance(source, pa.Table) else int(source.count_rows())
+
+
+def key_sql(stage: RowStage) -> str:
+    """The key of a row's question, over the stage's key columns."""
+    return h64_sql(f"'{stage.fp}'", *stage.key)
+
+
+def _windows(
+    lake: Lake,
+    stage: RowStage,
+    source: lance.LanceDataset | pa.Table,
+    commits: "_Commits",
+    target: Target | None,
+    progress: Progress,
+) -> Iterator[pa.RecordBatch]:
+    """The unanswered questions in windows; a round begins when the one before is committed."""
+    memo = lake.memo(stage.name, stage.schema)
+    for rows in _rounds(stage, source, ROUND_ROWS if target is None else TARGET_ROUND_ROWS):
+        with memo.pending(rows, attempt=stage.attempt) as reader:
+            pending = _first_of_each_key(reader.read_all()).combine_chunks()
+        yield from pending.to_batches(max_chunksize=stage.window_rows)
+        commits.flush()
+        if target is not None:
+            missing = target.missing(rows)
+            progress.expect(missing)
+            if missing == 0:
+                return
+
+
+def _rounds(
+    stage: RowStage, source: lance.LanceDataset | pa.Table, round_rows: int
+) -> Iterator[pa.Table]:
+    """Stretches of `source` with their keys, in its order."""
+    columns = ["row_id", *stage.key]
+    if isinstance(source, pa.Table):
+        batches = iter(source.select(columns).to_batches(max_chunksize=round_rows))
+    else:
+        size = min(round_rows, SCAN_ROWS)
+        batches = source.scanner(columns=columns, batch_size=size).to_reader()
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(part.num_rows for part in held) >= round_rows:
+            yield _with_keys(stage, pa.Table.from_batches(held))
+            held = []
+    if held:
+        yield _with_keys(stage, pa.Table.from_batches(held))
+
+
+def _with_keys(stage: RowStage, rows: pa.Table) -> pa.Table:
+    connection = duck.connect()
+    try:
+        connection.register("rows", rows)
+        query = f"select {key_sql(stage)} as key, * from rows order by row_id"
+        return connection.sql(query).to_arrow_table()
+    finally:
+        connection.close()
+
+
+def _first_of_each_key(rows: pa.RecordBatch | pa.Table) -> pa.Table:
+    _, first = np.unique(rows["key"].to_numpy(), return_index=True)
+    return rows.take(pa.array(np.sort(first)))
+
+
+class _Commits:
+    """Appends finished windows to the memo, every few seconds and at the end, come what may."""
+
+    def __init__(self, memo: Memo, stage: RowStage, progress: Progress, counts: Counts) -> None:
+        self.memo = memo
+        self.stage = stage
+        self.progress = progress
+        self.counts = counts
+        self.finished: list[pa.Table] = []
+        self.last = time.monotonic()
+
+    def __enter__(self) -> "_Commits":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.flush()
+
+    def add(self, result: Result) -> None:
+        """Take a window's answers; commit if it is time to."""
+        self.finished.append(self._as_memo_rows(result))
+        failed = len(result.window) - pc.sum(pc.equal(result.answers["status"], OK)).as_py()
+        self.counts.computed += len(result.window)
+        self.counts.failed += failed
+        self.progress.advance(result, failed)
+        rows = sum(map(len, self.finished))
+        if rows >= COMMIT_ROWS or time.monotonic() - self.last >= COMMIT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit what is finished. Ctrl-C waits for it: half a commit would compute rows twice."""
+        self.last = time.monotonic()
+        if self.finished:
+            with uninterrupted():
+                self.memo.append(pa.concat_tables(self.finished))
+                self.finished.clear()
+
+    def _as_memo_rows(self, result: Result) -> pa.Table:
+        rows = len(result.window)
+        columns = {
+            "key": result.window["key"],
+            "row_id": result.window["row_id"],
+            "fp": pa.repeat(self.stage.fp, rows),
+            "attempt": pa.repeat(pa.scalar(self.stage.attempt, pa.int32()), rows),
+            "committed": pa.repeat(pa.scalar(datetime.now(UTC), TIMESTAMP), rows),
+        }
+        for name in result.answers.column_names:
+            columns[name] = result.answers[name]
+        return pa.table([columns[name] for name in self.memo.schema.names], schema=self.memo.schema)

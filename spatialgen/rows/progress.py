@@ -1,0 +1,188 @@
+"""How far a row stage is: a bar for who watches it, and a status file for every other shell."""
+
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from spatialgen.lake.lake import Lake
+from spatialgen.rows.stage import RowStage
+
+if TYPE_CHECKING:
+    from spatialgen.rows.runner import Result
+
+REFRESH_SECONDS = 1.0  # of the status file
+LOG_SECONDS = 30.0  # between lines where no terminal shows the bar
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+BAR = (
+    "{desc} {percentage:3.0f}%|{bar}| {n_fmt} done, {left} left, {rate_fmt}, "
+    "ETA {remaining}{postfix}"
+)
+
+
+@dataclass
+class Status:
+    """The state of one run of a row stage, as its status file has it."""
+
+    stage: str
+    host: str
+    pid: int
+    started: str  # UTC, ISO 8601
+    state: str = RUNNING
+    total: int = 0  # rows to do in this run
+    done: int = 0  # of these
+    failed: int = 0  # of these, without an answer
+    reused: int = 0  # rows answered before this run
+    rows_per_s: float = 0.0  # since the first window began
+    eta_s: float | None = None
+    busy: dict[str, float] = field(default_factory=dict)  # by device: share of time computing
+    device_rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int:
+        """Rows still to do."""
+        return max(self.total - self.done, 0)
+
+    def line(self) -> str:
+        """For a log."""
+        eta = "?" if self.eta_s is None else tqdm.format_interval(self.eta_s)
+        return (
+            f"{self.stage}: {self.done} done, {self.left} left, {self.rows_per_s:.1f} rows/s, "
+            f"ETA {eta}, {self.failed} failed"
+        )
+
+
+def status_folder(store_root: Path) -> Path:
+    """Where the status files of a store are."""
+    return store_root / "status"
+
+
+class Progress:
+    """Shows and writes down how far a run is; a context manager around it."""
+
+    def __init__(
+        self, lake: Lake, stage: RowStage, total: int, reused: int, *, quiet: bool = False
+    ) -> None:
+        host, pid = socket.gethostname(), os.getpid()
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.status = Status(stage.name, host, pid, started, total=total, reused=reused)
+        self.path = status_folder(lake.store_root) / f"{stage.name}-{host}-{pid}.json"
+        self.bar = _Bar(
+            total=total,
+            desc=stage.name,
+            unit=" rows",
+            bar_format=BAR,
+            dynamic_ncols=True,
+            disable=True if quiet else None,  # None: shown on a terminal alone
+        )
+        self.logs = not quiet and self.bar.disable  # no terminal: lines instead of a bar
+        self._clock = time.perf_counter()
+        self._first: float | None = None  # when the first window began: loading is over
+        self._busy: dict[str, float] = {}
+        self._written = self._logged = self._clock
+
+    def __enter__(self) -> "Progress":
+        self._forget_ended_runs()
+        self._write()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.status.state = INTERRUPTED if stopped else FAILED if kind else FINISHED
+        self._write()
+        self.bar.refresh()
+        self.bar.close()
+        if self.logs:
+            print(self.status.line(), file=sys.stderr)
+
+    def advance(self, result: "Result", failed: int) -> None:
+        """Count a computed window, of whose rows `failed` have no answer."""
+        now, status, rows = time.perf_counter(), self.status, len(result.window)
+        if self._first is None:
+            self._first = now - result.seconds
+        elapsed = max(now - self._first, 1e-9)
+        status.done += rows
+        status.failed += failed
+        status.device_rows[result.device] = status.device_rows.get(result.device, 0) + rows
+        self._busy[result.device] = self._busy.get(result.device, 0.0) + result.seconds
+        status.busy = {name: round(busy / elapsed, 3) for name, busy in self._busy.items()}
+        status.rows_per_s = status.done / elapsed
+        status.eta_s = status.left / status.rows_per_s
+        if status.failed:
+            self.bar.set_postfix(failed=status.failed, refresh=False)
+        self.bar.update(rows)
+        if now - self._written >= REFRESH_SECONDS:
+            self._write()
+        if self.logs and now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            print(status.line(), file=sys.stderr, flush=True)
+
+    def expect(self, missing: int) -> None:
+        """Correct how many rows are left, where a target decides it."""
+        self.bar.total = self.status.total = self.status.done + missing
+
+    def _write(self) -> None:
+        self._written = time.perf_counter()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = self.path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(asdict(self.status)), encoding="utf-8")
+        scratch.replace(self.path)
+
+    def _forget_ended_runs(self) -> None:
+        for path in self.path.parent.glob(f"{self.status.stage}-*.json"):
+            status = read_status(path)
+            if status is None or status.state != RUNNING:
+                path.unlink(missing_ok=True)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]  # it takes no [] at run time
+    """A bar that also says how many rows are left."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        shown: dict[str, Any] = dict(super().format_dict)
+        return shown | {"left": max((shown["total"] or 0) - shown["n"], 0)}
+
+
+def read_status(path: Path) -> Status | None:
+    """The status in a file; None where it is gone or no status."""
+    try:
+        return Status(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def read_statuses(store_root: Path) -> list[Status]:
+    """All runs that the store knows of, by start; one whose process is gone has state `died`."""
+    found = []
+    for path in sorted(status_folder(store_root).glob("*.json")):
+        status = read_status(path)
+        if status is None:
+            continue
+        if status.state == RUNNING and status.host == socket.gethostname():
+            status.state = RUNNING if _is_alive(status.pid) else "died"
+        found.append(status)
+    return sorted(found, key=lambda status: status.started)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
