@@ -7,7 +7,7 @@ in no stage's `params:`. Unknown keys are errors, never ignored.
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -45,9 +45,33 @@ class CandidatesParams(Section):
     keywords: list[Annotated[str, AfterValidator(_keyword)]] = Field(min_length=1)  # any of these
 
 
+class LabelParams(Section):
+    """The answers to the prompt by class; each is one token to the model."""
+
+    strong: str = Field(min_length=1)
+    weak: str = Field(min_length=1)
+    none: str = Field(min_length=1)
+
+
+class FilterParams(Section):
+    """Judging captions: model, prompt and labels make the probabilities, the rest selects."""
+
+    model: str = Field(min_length=1)  # a folder, or a hub id
+    revision: str | None  # of the hub id; null for a folder
+    prompt: str = Field(min_length=1)  # text file that holds {caption} once
+    labels: LabelParams
+    dtype: Literal["auto", "float32", "float16", "bfloat16"]  # auto: what the device does well
+    min_probability: float = Field(ge=0, le=1)  # of strong + weak, for a row to be spatial
+    target_samples: int | None = Field(ge=1)  # stop at so many spatial rows; null: judge all
+    gold: str | None  # labelled JSONL to measure against; null: do not
+    attempt: int = Field(ge=1)  # raise it to ask again what failed for a passing reason
+
+
 class ComputeParams(Section):
     """Speed only: no value here changes a row."""
 
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")  # auto: cuda where there is one
+    batch_rows: int = Field(ge=1, le=65_536)  # rows that a model answers at once, at most
     memory: str = Field(pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
 
@@ -57,6 +81,7 @@ class Params(Section):
 
     sample: SampleParams
     candidates: CandidatesParams
+    filter: FilterParams
     compute: ComputeParams
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import IMAGES
+from spatialgen.params import ComputeParams, load_params
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SPATIALGEN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -41,6 +42,11 @@ def real_captions() -> list[str]:
     if not file.exists():
         pytest.skip(f"no {file}; set SPATIALGEN_TEST_DATA")
     return [line.split("\t")[1].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def compute_params(**changed: object) -> ComputeParams:
+    """The repository's compute section, with some values changed."""
+    return load_params(REPOSITORY / "params.yaml").compute.model_copy(update=changed)
 
 
 def picture_table(pictures: list[bytes]) -> pa.Table:

@@ -10,11 +10,12 @@ from spatialgen.candidates import Counts, prefilter
 from spatialgen.errors import InputError
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
-from spatialgen.params import CandidatesParams, ComputeParams
+from spatialgen.params import CandidatesParams
 from spatialgen.sample.shards import as_csv, make_damaged, make_url
+from tests.conftest import compute_params
 
 KEYWORDS = ["左", "右边", "(上)", "对面"]
-COMPUTE = ComputeParams(memory="1GB", threads=0)
+COMPUTE = compute_params()
 
 
 def scan(lake: Lake, source: Path, keywords: list[str] | None = None) -> Counts:
@@ -142,8 +143,8 @@ def test_rows_do_not_depend_on_threads_memory_or_sharding(tmp_path: Path, source
     digests: set[str] = set()
     for folder, compute in [
         (source, COMPUTE),
-        (source, ComputeParams(memory="60MB", threads=1)),
-        (other, ComputeParams(memory="1GB", threads=2)),
+        (source, compute_params(memory="60MB", threads=1)),
+        (other, compute_params(memory="1GB", threads=2)),
     ]:
         lake = Lake(tmp_path / "lakes" / str(len(digests)), store=tmp_path / ".lake")
         params = CandidatesParams(csv=str(folder), pattern="*.csv", keywords=KEYWORDS)
@@ -172,5 +173,5 @@ def test_more_rejects_than_memory(lake: Lake, source: Path) -> None:
     lines = b"".join(b"%07d" % n + b"x" * 993 + b"\n" for n in range(150_000))
     (source / "1.csv").write_bytes(b"url,caption\n" + lines)
     params = CandidatesParams(csv=str(source), pattern="*.csv", keywords=KEYWORDS)
-    counts = prefilter(lake, params, ComputeParams(memory="100MB", threads=1), quiet=True)
+    counts = prefilter(lake, params, compute_params(memory="100MB", threads=1), quiet=True)
     assert counts.rejected == 150_000

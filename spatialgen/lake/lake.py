@@ -41,6 +41,13 @@ class Run:
     rows_computed: int = 0
     rows_failed: int = 0
 
+    def add(self, *, asked: int, reused: int, computed: int, failed: int) -> None:
+        """Add what the row engine counted."""
+        self.rows_total += asked
+        self.rows_reused += reused
+        self.rows_computed += computed
+        self.rows_failed += failed
+
 
 class Lake:
     """The tables in `root` (default: lake/ of the project) and their store.

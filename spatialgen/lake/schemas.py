@@ -61,6 +61,33 @@ REJECTS = TableSpec(
     ),
 )
 
+PROBABILITIES = tuple(
+    column(f"p_{name}", pa.float32(), f"the judge's probability of {name}, 0 to 1", nullable=True)
+    for name in ("strong", "weak", "none")
+)
+
+CAPTIONS = TableSpec(
+    name="captions",
+    stage="filter",
+    key=("row_id",),
+    classes=("spatial_type",),
+    schema=pa.schema(
+        [
+            *(ROW_ID, URL, CAPTION),
+            column(
+                "spatial_type",
+                pa.string(),
+                "strong (a position relation between drawable things), weak (only a scene, or worn "
+                "and held parts), none; null without an answer",
+                nullable=True,
+            ),
+            *PROBABILITIES,
+            column("tier", pa.string(), "the judge: its model's name", nullable=True),
+            column("error", pa.string(), "why there is no answer; null with one", nullable=True),
+        ]
+    ),
+)
+
 IMAGES = TableSpec(
     name="images",
     stage="download",
@@ -79,7 +106,7 @@ IMAGES = TableSpec(
     ),
 )
 
-TABLES: dict[str, TableSpec] = {spec.name: spec for spec in (CANDIDATES, REJECTS, IMAGES)}
+TABLES: dict[str, TableSpec] = {spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES)}
 
 RUNS_SCHEMA = pa.schema(
     [

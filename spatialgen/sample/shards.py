@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -13,17 +15,20 @@ from spatialgen.lake.ids import row_id
 from spatialgen.params import SampleParams
 from spatialgen.sample.captions import make_caption
 
-REVISION = 1  # raise it when equal params would give other rows
+REVISION = 2  # raise it when equal params would give other rows
 HOST = "gimg2.sample.test"  # .test never resolves (RFC 6761)
 DUPLICATE_SHARE = 0.01  # of rows that repeat an earlier row exactly
+GOLD_ROWS = 2000
+POSITION = re.compile("[左右上下前后旁边侧间中央里内外围角顶底背]")  # what reaches the filter
 TRUTH_SCHEMA = pa.schema([pa.field("row_id", pa.int64()), pa.field("spatial_type", pa.string())])
 
 
 def write_sample(params: SampleParams, folder: Path) -> dict[str, int]:
-    """Write `csv/wukong_100m_*.csv` and `truth.parquet` into `folder`, and count what is in them.
+    """Write `csv/wukong_100m_*.csv`, `truth.parquet` and `gold.jsonl`; count what is in them.
 
-    The truth is one row per distinct well-formed row: row_id, spatial_type. Equal params give
-    equal bytes.
+    The truth is one row per distinct well-formed row: row_id, spatial_type. The gold is a random
+    draw of distinct captions with a position word, as a person would label them to measure the
+    filter. Equal params give equal bytes.
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "csv").mkdir(parents=True)
@@ -53,8 +58,19 @@ def write_sample(params: SampleParams, folder: Path) -> dict[str, int]:
     ids = sorted(truth)
     table = pa.table([ids, [truth[i] for i in ids]], schema=TRUTH_SCHEMA)
     pq.write_table(table, folder / "truth.parquet", compression="zstd")
+    captions = {caption: truth[row_id(url, caption)] for url, caption in earlier}
+    write_gold(folder / "gold.jsonl", captions, rng)
     types = list(truth.values())
     return counts | {name: types.count(name) for name in ("strong", "weak", "none")}
+
+
+def write_gold(path: Path, captions: dict[str, str], rng: random.Random) -> None:
+    """Up to GOLD_ROWS captions with a position word, and their spatial_type, one JSON a line."""
+    positioned = [caption for caption in captions if POSITION.search(caption)]
+    with path.open("w", encoding="utf-8") as file:
+        for caption in rng.sample(positioned, min(GOLD_ROWS, len(positioned))):
+            row = {"caption": caption, "spatial_type": captions[caption]}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def make_url(rng: random.Random) -> str:

@@ -1,0 +1,218 @@
+"""Stage filter: the probabilities of every candidate caption, and what is published of them."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from spatialgen.captions.classifier import CaptionClassifier
+from spatialgen.captions.prompt import read_prompt
+from spatialgen.errors import LakeError
+from spatialgen.lake import duck
+from spatialgen.lake.ids import fingerprint
+from spatialgen.lake.lake import Lake
+from spatialgen.lake.manifest import Manifest
+from spatialgen.lake.schemas import CAPTIONS, PROBABILITIES
+from spatialgen.lake.sorting import sort_rows
+from spatialgen.model_identity import model_identity
+from spatialgen.params import ComputeParams, FilterParams
+from spatialgen.rows.batcher import OK, PERMANENT
+from spatialgen.rows.engine import key_sql
+from spatialgen.rows.stage import BatchFunction, RowStage
+
+REVISION = 1  # raise it when equal params would give other probabilities
+SCHEMA = pa.schema([field.with_nullable(True) for field in PROBABILITIES])
+BATCH_ROWS = 65_536
+
+
+def filter_stage(params: FilterParams, compute: ComputeParams) -> RowStage:
+    """The row stage that judges captions; its fp leaves out what only selects."""
+    prompt = read_prompt(Path(params.prompt))
+    fp = fingerprint(
+        revision=REVISION,
+        model=model_identity(params.model, params.revision),
+        prompt=prompt,
+        labels=params.labels.model_dump(),
+        dtype=params.dtype,
+    )
+    return RowStage(
+        name="filter",
+        fp=fp,
+        key=("caption",),
+        schema=SCHEMA,
+        open=partial(open_judge, params, compute, prompt),
+        attempt=params.attempt,
+        batch_rows=compute.batch_rows,
+        sizes=_characters,
+    )
+
+
+def open_judge(
+    params: FilterParams, compute: ComputeParams, prompt: str, device: str
+) -> BatchFunction:
+    """Load the model on `device`; the batch function of stage filter."""
+    import torch
+
+    if compute.threads:
+        torch.set_num_threads(compute.threads)
+    classifier = CaptionClassifier.from_pretrained(
+        params.model,
+        revision=params.revision,
+        prompt=prompt,
+        labels=params.labels.model_dump(),
+        device=device,
+        dtype=params.dtype,
+    )
+    return partial(judge, classifier)
+
+
+def judge(classifier: CaptionClassifier, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Probabilities of the batch's captions; one that is too long to read has an error instead."""
+    tokens = classifier.tokenise(batch["caption"].to_pylist())
+    limit = classifier.max_caption_tokens
+    fits = np.array([len(ids) <= limit for ids in tokens], bool)
+    found = np.full((len(tokens), len(PROBABILITIES)), np.nan, np.float32)
+    found[fits] = classifier.probabilities([ids for ids in tokens if len(ids) <= limit])
+    columns = [pa.array(found[:, i], pa.float32(), mask=~fits) for i in range(found.shape[1])]
+    errors = [
+        None if ok else f"too_long: {len(ids)} tokens, and the model reads {limit}"
+        for ok, ids in zip(fits, tokens, strict=True)
+    ]
+    status = pa.array(np.where(fits, OK, PERMANENT))
+    return pa.record_batch(
+        [*columns, status, pa.array(errors, pa.string())],
+        names=[*(field.name for field in PROBABILITIES), "status", "error"],
+    )
+
+
+def _characters(rows: pa.RecordBatch) -> NDArray[np.int64]:
+    lengths: NDArray[np.int64] = pc.utf8_length(rows["caption"]).to_numpy().astype(np.int64)
+    return lengths
+
+
+def spatial_type_sql(min_probability: float) -> str:
+    """The published class: spatial where p_strong + p_weak reaches `min_probability`, then the
+    likelier of strong and weak; null for a row without an answer.
+    """
+    return f"""case when p_none is null then null
+        when p_strong + p_weak < {float(min_probability)} then 'none'
+        when p_strong >= p_weak then 'strong' else 'weak' end"""
+
+
+@dataclass
+class SpatialTarget:
+    """`filter.target_samples`: judge in row_id order until so many rows are strong or weak."""
+
+    lake: Lake
+    stage: RowStage
+    params: FilterParams
+    found: int = 0
+    judged: int = 0
+
+    def missing(self, answered: pa.Table) -> int:
+        """Rows still to judge, by the share of spatial ones so far; 0 when there are enough."""
+        wanted = self.params.target_samples or 0
+        memo = self.lake.memo(self.stage.name, self.stage.schema)
+        with memo.answers(answered.select(["key"])) as reader:
+            answers = reader.read_all()
+        connection = duck.connect()
+        try:
+            connection.register("answers", answers)
+            connection.register("answered", answered.select(["key"]))
+            spatial = spatial_type_sql(self.params.min_probability)
+            ((found,),) = connection.execute(
+                f"select count(*) from answered join answers using (key) "
+                f"where {spatial} in ('strong', 'weak')"
+            ).fetchall()
+        finally:
+            connection.close()
+        self.found += found
+        self.judged += answered.num_rows
+        missing = max(wanted - self.found, 0)
+        return math.ceil(missing * self.judged / max(self.found, 1))
+
+
+def publish_captions(
+    lake: Lake,
+    stage: RowStage,
+    candidates: lance.LanceDataset,
+    params: FilterParams,
+    compute: ComputeParams,
+) -> Manifest:
+    """Publish lake/captions: every candidate with its judgement, from the store.
+
+    With a target, the shortest prefix in row_id order that holds that many spatial rows.
+    """
+    with (
+        judged_rows(lake, stage, candidates, params, compute) as connection,
+        TemporaryDirectory(dir=lake.spill) as folder,
+    ):
+        condition = "true"
+        if params.target_samples is not None:
+            last = connection.execute(
+                "select row_id from judged where spatial_type in ('strong', 'weak') "
+                f"order by row_id limit 1 offset {params.target_samples - 1}"
+            ).fetchall()
+            if last:
+                condition = f"row_id <= {last[0][0]}"
+        rows = connection.sql(
+            f"select {', '.join(CAPTIONS.schema.names)} from judged where {condition}"
+        ).to_arrow_reader(BATCH_ROWS)
+        ordered = sort_rows(rows, rows.schema, "url", Path(folder))
+        manifest = lake.publish(CAPTIONS, _declared(ordered))
+    if params.target_samples is None and manifest.rows != candidates.count_rows():
+        raise LakeError(
+            f"the store answered {manifest.rows} of {candidates.count_rows()} candidates: somebody "
+            'removed rows from it meanwhile; run "dvc repro filter" again'
+        )
+    return manifest
+
+
+@contextmanager
+def judged_rows(
+    lake: Lake,
+    stage: RowStage,
+    rows: lance.LanceDataset | pa.Table,
+    params: FilterParams,
+    compute: ComputeParams,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection whose view `judged` has `rows` with their judgement; unanswered rows are not in.
+
+    Its columns: those of `rows`, spatial_type, p_strong, p_weak, p_none, tier, error.
+    """
+    lake.spill.mkdir(parents=True, exist_ok=True)
+    connection = duck.connect(memory=compute.memory, threads=compute.threads, spill=lake.spill)
+    try:
+        connection.register("rows", rows)
+        best = lake.memo(stage.name, stage.schema).best(connection, stage.fp)
+        tier = Path(params.model).name.replace("'", "''")
+        connection.execute(
+            f"""
+            create view judged as
+            with answer as ({best}), asked as (select *, {key_sql(stage)} as key from rows)
+            select asked.* exclude (key),
+                   {spatial_type_sql(params.min_probability)} as spatial_type,
+                   p_strong, p_weak, p_none,
+                   case when p_none is not null then '{tier}' end as tier, error
+            from asked join answer using (key)
+            """
+        )
+        yield connection
+    finally:
+        connection.close()
+
+
+def _declared(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches with the schema that declares what is never null."""
+    for batch in batches:
+        yield pa.RecordBatch.from_arrays(batch.columns, schema=CAPTIONS.schema)

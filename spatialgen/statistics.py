@@ -1,0 +1,67 @@
+"""Intervals around what was counted."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z = 1.959964  # of a two-sided 95 % interval
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured figure with its 95 % interval and the number of cases behind it.
+
+    All three are None where there was no case: not measured is not zero.
+    """
+
+    value: float | None
+    lo: float | None
+    hi: float | None
+    n: int
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """For a metrics file."""
+        return asdict(self)
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """A proportion with Wilson's score interval (Wilson 1927, JASA 22:209)."""
+    if n == 0:
+        return Estimate(None, None, None, 0)
+    share = successes / n
+    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    return Estimate(share, max(centre - half, 0.0), min(centre + half, 1.0), n)
+
+
+def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 of each class from [..., truth, predicted] counts; 0 where a class never occurs."""
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    both = confusion.sum(-1) + confusion.sum(-2)
+    scores: NDArray[np.float64] = 2 * hits / np.maximum(both, 1)
+    return scores
+
+
+def bootstrap_f1(confusion: NDArray[np.int64]) -> tuple[list[Estimate], Estimate]:
+    """F1 per class and their mean (macro-F1), with percentile bootstrap intervals (Efron 1979).
+
+    Cases are resampled with a fixed seed, so equal counts give equal intervals.
+    """
+    n = int(confusion.sum())
+    if n == 0:
+        missing = Estimate(None, None, None, 0)
+        return [missing] * len(confusion), missing
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(n, confusion.ravel() / n, size=RESAMPLES)
+    resampled = f1_scores(drawn.reshape(-1, *confusion.shape))
+    scores = f1_scores(confusion)
+    classes = [_percentiles(float(scores[i]), resampled[:, i], n) for i in range(len(confusion))]
+    return classes, _percentiles(float(scores.mean()), resampled.mean(1), n)
+
+
+def _percentiles(value: float, resampled: NDArray[np.float64], n: int) -> Estimate:
+    lo, hi = np.percentile(resampled, [2.5, 97.5])
+    return Estimate(value, float(lo), float(hi), n)
