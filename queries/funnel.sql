@@ -1,4 +1,4 @@
--- How many CSV records become candidates, and where do the others go?
+-- How many CSV records become spatial captions, and where do the others go?
 -- step: in the order of the pipeline; records: how many; share: of all records.
 with step(rank, step, file, name) as (
     values
@@ -6,7 +6,9 @@ with step(rank, step, file, name) as (
         (2, 'rejected: no row (see rejects.sql)', 'metrics/candidates', 'rejected'),
         (3, 'dropped: no position word',          'metrics/candidates', 'unmatched'),
         (4, 'dropped: exact duplicate',           'metrics/candidates', 'duplicates'),
-        (5, 'candidates',                         'metrics/candidates', 'candidates')
+        (5, 'candidates',                         'metrics/candidates', 'candidates'),
+        (6, 'judged strong',                      'metrics/filter',     'strong'),
+        (7, 'judged weak',                        'metrics/filter',     'weak')
 )
 select
     step,

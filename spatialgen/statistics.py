@@ -23,8 +23,9 @@ class Estimate:
     n: int
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """For a metrics file."""
-        return asdict(self)
+        """For a metrics file; six digits, so that files differ where figures do."""
+        figures = asdict(self)
+        return {k: round(v, 6) if isinstance(v, float) else v for k, v in figures.items()}
 
 
 def wilson(successes: int, n: int) -> Estimate:

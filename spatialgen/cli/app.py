@@ -1,11 +1,21 @@
 """Commands over the lake. Each loads what it needs itself, so that --help and errors stay quick."""
 
+import os
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spatialgen.cli.output import Format, print_table
+
+
+class RowStageName(StrEnum):
+    """Stages that `estimate` knows."""
+
+    filter = "filter"
+
 
 app = typer.Typer(
     help="A versioned data lake for spatially controlled Chinese image generation.",
@@ -50,6 +60,56 @@ def tables(
 
     lake = Lake()
     print_table(columns_of(lake, name) if name else list_tables(lake), format)
+
+
+@app.command()
+def status(
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
+) -> None:
+    """Show how far the running row stages are: done, left, rows/s, ETA; from any shell."""
+    from spatialgen.cli.overview import list_runs
+    from spatialgen.lake.lake import Lake
+
+    print_table(list_runs(Lake()), format)
+
+
+@app.command()
+def estimate(
+    stage: Annotated[RowStageName, typer.Argument(help="a stage that asks a model")],
+    gpu_hour_price: Annotated[
+        float | None, typer.Option(min=0, help="of one device, in any currency: adds the price")
+    ] = None,
+    sample: Annotated[int, typer.Option(min=1, help="rows to answer for the measurement")] = 1024,
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
+) -> None:
+    """Forecast a stage before it runs: rows to do and reused, rows/s, time, price."""
+    from spatialgen.captions.estimate import estimate_filter
+    from spatialgen.cli.overview import forecast
+    from spatialgen.lake.lake import Lake
+    from spatialgen.params import load_params
+    from spatialgen.project import find_root
+
+    os.chdir(find_root())  # params name paths from there
+    estimates = {RowStageName.filter: estimate_filter}
+    found = estimates[stage](Lake("lake"), load_params(), sample)
+    print_table(forecast(found, gpu_hour_price), format)
+
+
+@app.command()
+def export(
+    table: Annotated[str, typer.Argument(help="a table, such as captions")],
+    file: Annotated[Path, typer.Argument(help="the CSV file to write")],
+    where: Annotated[
+        str | None, typer.Option(help="rows to take (captions: strong and weak ones)")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="replace the file if it exists")] = False,
+) -> None:
+    """Write a table as CSV; captions as url,caption,spatial_type."""
+    from spatialgen.lake.export import export_csv
+    from spatialgen.lake.lake import Lake
+
+    rows = export_csv(Lake(), table, file, where=where, force=force)
+    print(f"{rows} rows in {file}", file=sys.stderr)
 
 
 @store.command()

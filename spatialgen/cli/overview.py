@@ -1,10 +1,30 @@
-"""What `spatialgen tables` prints."""
+"""What `spatialgen tables`, `status` and `estimate` print."""
+
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from spatialgen.errors import LakeError
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import is_blob
+from spatialgen.rows.estimate import Estimate
+from spatialgen.rows.progress import read_statuses
+
+RUNS = pa.schema(
+    [
+        pa.field("stage", pa.string()),
+        pa.field("state", pa.string()),
+        pa.field("done", pa.int64()),
+        pa.field("left", pa.int64()),
+        pa.field("rows/s", pa.float64()),
+        pa.field("ETA", pa.string()),
+        pa.field("failed", pa.int64()),
+        pa.field("reused", pa.int64()),
+        pa.field("devices", pa.string()),
+        pa.field("started", pa.timestamp("s", tz="UTC")),
+        pa.field("process", pa.string()),
+    ]
+)
 
 LISTING = pa.schema(
     [
@@ -48,3 +68,42 @@ def columns_of(lake: Lake, name: str) -> pa.Table:
         for column in lake[name].dataset().schema
     ]
     return pa.Table.from_pylist(columns)
+
+
+def list_runs(lake: Lake) -> pa.Table:
+    """One row per run of a row stage that the store knows of, whoever started it."""
+    rows = [
+        {
+            "stage": run.stage,
+            "state": run.state,
+            "done": run.done,
+            "left": run.left,
+            "rows/s": run.rows_per_s,
+            "ETA": None if run.eta_s is None else str(timedelta(seconds=round(run.eta_s))),
+            "failed": run.failed,
+            "reused": run.reused,
+            "devices": ", ".join(
+                f"{name}: {rows} rows, {run.busy.get(name, 0):.0%} busy"
+                for name, rows in run.device_rows.items()
+            ),
+            "started": datetime.fromisoformat(run.started),
+            "process": f"{run.host}:{run.pid}",
+        }
+        for run in read_statuses(lake.store_root)
+    ]
+    return pa.Table.from_pylist(rows, schema=RUNS)
+
+
+def forecast(estimate: Estimate, hour_price: float | None) -> pa.Table:
+    """One row: what `spatialgen estimate` found."""
+    row = {
+        "rows": estimate.rows,
+        "reused": estimate.reused,
+        "to do": estimate.to_do,
+        "rows/s": estimate.rows_per_s,
+        "time": str(timedelta(seconds=round(estimate.seconds))),
+        "device hours": estimate.seconds / 3600,
+    }
+    if hour_price is not None:
+        row["price"] = estimate.cost(hour_price)
+    return pa.Table.from_pylist([row])

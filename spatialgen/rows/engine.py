@@ -120,10 +120,8 @@ def _windows(
     progress: Progress,
 ) -> Iterator[pa.RecordBatch]:
     """The unanswered questions in windows; a round begins when the one before is committed."""
-    memo = lake.memo(stage.name, stage.schema)
-    for rows in _rounds(stage, source, ROUND_ROWS if target is None else TARGET_ROUND_ROWS):
-        with memo.pending(rows, attempt=stage.attempt) as reader:
-            pending = _first_of_each_key(reader.read_all()).combine_chunks()
+    for rows in rounds(stage, source, ROUND_ROWS if target is None else TARGET_ROUND_ROWS):
+        pending = pending_rows(lake, stage, rows)
         yield from pending.to_batches(max_chunksize=stage.window_rows)
         commits.flush()
         if target is not None:
@@ -133,7 +131,7 @@ def _windows(
                 return
 
 
-def _rounds(
+def rounds(
     stage: RowStage, source: lance.LanceDataset | pa.Table, round_rows: int
 ) -> Iterator[pa.Table]:
     """Stretches of `source` with their keys, in its order."""
@@ -163,9 +161,12 @@ def _with_keys(stage: RowStage, rows: pa.Table) -> pa.Table:
         connection.close()
 
 
-def _first_of_each_key(rows: pa.RecordBatch | pa.Table) -> pa.Table:
-    _, first = np.unique(rows["key"].to_numpy(), return_index=True)
-    return rows.take(pa.array(np.sort(first)))
+def pending_rows(lake: Lake, stage: RowStage, rows: pa.Table) -> pa.Table:
+    """The rows of a round that have no answer, equal questions once, in row_id order."""
+    with lake.memo(stage.name, stage.schema).pending(rows, attempt=stage.attempt) as reader:
+        pending = reader.read_all()
+    _, first = np.unique(pending["key"].to_numpy(), return_index=True)
+    return pending.take(pa.array(np.sort(first))).combine_chunks()
 
 
 class _Commits:
