@@ -72,7 +72,9 @@ class CaptionClassifier:
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging as transformers_logging
 
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is enough
         place = choose_device(device)
         try:
             tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)

@@ -60,7 +60,7 @@ def filter_stage(params: FilterParams, compute: ComputeParams) -> RowStage:
 def open_judge(
     params: FilterParams, compute: ComputeParams, prompt: str, device: str
 ) -> BatchFunction:
-    """Load the model on `device`; the batch function of stage filter."""
+    """Load the judge on `device`."""
     import torch
 
     if compute.threads:
@@ -73,26 +73,34 @@ def open_judge(
         device=device,
         dtype=params.dtype,
     )
-    return partial(judge, classifier)
+    return Judge(classifier)
 
 
-def judge(classifier: CaptionClassifier, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Probabilities of the batch's captions; one that is too long to read has an error instead."""
-    tokens = classifier.tokenise(batch["caption"].to_pylist())
-    limit = classifier.max_caption_tokens
-    fits = np.array([len(ids) <= limit for ids in tokens], bool)
-    found = np.full((len(tokens), len(PROBABILITIES)), np.nan, np.float32)
-    found[fits] = classifier.probabilities([ids for ids in tokens if len(ids) <= limit])
-    columns = [pa.array(found[:, i], pa.float32(), mask=~fits) for i in range(found.shape[1])]
-    errors = [
-        None if ok else f"too_long: {len(ids)} tokens, and the model reads {limit}"
-        for ok, ids in zip(fits, tokens, strict=True)
-    ]
-    status = pa.array(np.where(fits, OK, PERMANENT))
-    return pa.record_batch(
-        [*columns, status, pa.array(errors, pa.string())],
-        names=[*(field.name for field in PROBABILITIES), "status", "error"],
-    )
+class Judge:
+    """The batch function of stage filter: captions -> their probabilities."""
+
+    def __init__(self, classifier: CaptionClassifier) -> None:
+        self.classifier = classifier
+        self.device = str(classifier.model.device)
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """One row per caption; one that is too long to read has an error instead."""
+        tokens = self.classifier.tokenise(batch["caption"].to_pylist())
+        limit = self.classifier.max_caption_tokens
+        fits = np.array([len(ids) <= limit for ids in tokens], bool)
+        found = np.full((len(tokens), len(PROBABILITIES)), np.nan, np.float32)
+        read = [ids for ids in tokens if len(ids) <= limit]
+        found[fits] = self.classifier.probabilities(read)
+        columns = [pa.array(column, pa.float32(), mask=~fits) for column in found.T]
+        errors = [
+            None if ok else f"too_long: {len(ids)} tokens, and the model reads {limit}"
+            for ok, ids in zip(fits, tokens, strict=True)
+        ]
+        status = pa.array(np.where(fits, OK, PERMANENT))
+        return pa.record_batch(
+            [*columns, status, pa.array(errors, pa.string())],
+            names=[*(field.name for field in PROBABILITIES), "status", "error"],
+        )
 
 
 def _characters(rows: pa.RecordBatch) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from spatialgen.errors import RowsError
-from spatialgen.rows.stage import BatchFunction, RowStage
+from spatialgen.rows.stage import RowStage
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +28,10 @@ class Batcher:
     alone gets an error for an answer; the rows around it keep theirs.
     """
 
-    def __init__(self, stage: RowStage, function: BatchFunction) -> None:
+    def __init__(self, stage: RowStage, device: str) -> None:
         self.stage = stage
-        self.function = function
+        self.function = stage.open(device)
+        self.device = str(getattr(self.function, "device", device))  # what became of "auto"
         self.safe_rows: dict[int, int] = {}  # by shape
 
     def __call__(self, window: pa.RecordBatch) -> pa.Table:

@@ -52,7 +52,7 @@ def estimate_rows(
     if sample is None:
         return Estimate(rows, rows - unanswered, 0, None, 0.0)
     clock = time.perf_counter()
-    batcher = Batcher(stage, stage.open(device))
+    batcher = Batcher(stage, device)
     batcher(sample.slice(0, 1))  # the first call also allocates and compiles
     loaded = time.perf_counter()
     answers = batcher(sample)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 1.0  # of the status file
 LOG_SECONDS = 30.0  # between lines where no terminal shows the bar
-RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
+FAILED, DIED = "failed", "died"
 BAR = (
     "{desc} {percentage:3.0f}%|{bar}| {n_fmt} done, {left} left, {rate_fmt}, "
     "ETA {remaining}{postfix}"
@@ -158,24 +159,21 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it takes no [] at run time
 
 
 def read_status(path: Path) -> Status | None:
-    """The status in a file; None where it is gone or no status."""
+    """The status in a file, `died` if its process is gone; None where there is no status."""
     try:
-        return Status(**json.loads(path.read_text(encoding="utf-8")))
+        status = Status(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    here = status.host == socket.gethostname()
+    if status.state == RUNNING and here and not _is_alive(status.pid):
+        status.state = DIED
+    return status
 
 
 def read_statuses(store_root: Path) -> list[Status]:
-    """All runs that the store knows of, by start; one whose process is gone has state `died`."""
-    found = []
-    for path in sorted(status_folder(store_root).glob("*.json")):
-        status = read_status(path)
-        if status is None:
-            continue
-        if status.state == RUNNING and status.host == socket.gethostname():
-            status.state = RUNNING if _is_alive(status.pid) else "died"
-        found.append(status)
-    return sorted(found, key=lambda status: status.started)
+    """All runs that the store knows of, by start: the running ones, and the last of each stage."""
+    found = map(read_status, status_folder(store_root).glob("*.json"))
+    return sorted((status for status in found if status), key=lambda status: status.started)
 
 
 def _is_alive(pid: int) -> bool:

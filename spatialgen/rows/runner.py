@@ -43,7 +43,7 @@ class Inline:
         batcher: Batcher | None = None
         for window in windows:
             if batcher is None:
-                batcher = Batcher(stage, stage.open(self.device))
+                batcher = Batcher(stage, self.device)
             started = time.perf_counter()
             answers = batcher(window)
-            yield Result(window, answers, self.device, time.perf_counter() - started)
+            yield Result(window, answers, batcher.device, time.perf_counter() - started)

@@ -12,7 +12,7 @@ BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 A result has the columns of the stage's schema. It may add `status` (ok, permanent, transient) and
 `error` (why there is no answer; null when ok). Whatever it raises is blamed on a row, and the
-engine finds out which.
+engine finds out which. It may have an attribute `device`, which the progress names.
 """
 
 
