@@ -35,7 +35,9 @@ def wilson(successes: int, n: int) -> Estimate:
     share = successes / n
     centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return Estimate(share, max(centre - half, 0.0), min(centre + half, 1.0), n)
+    # At 0 and 1 the interval ends there, but for rounding.
+    lo = 0.0 if successes == 0 else centre - half
+    return Estimate(share, lo, 1.0 if successes == n else centre + half, n)
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialgen.captions.prompt import PromptTokens, tokenise_prompt
+from spatialgen.captions.prompt import PROBE, PromptTokens, tokenise_prompt
 from spatialgen.errors import InputError, ParamsError
 
 if TYPE_CHECKING:
@@ -84,13 +84,20 @@ class CaptionClassifier:
                 dtype=getattr(torch, choose_dtype(dtype, place)),
                 use_safetensors=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            if not tokenizer.encode(PROBE):
+                raise ValueError("its tokenizer has no vocabulary")
+        except Exception as error:  # each of its many parts has errors of its own
             raise InputError(
                 f"filter.model = {model} does not load ({' '.join(str(error).split())[:300]}); "
                 "give a folder or hub id with config.json, tokenizer.json and model.safetensors"
             ) from None
         network.to(place)  # type: ignore[arg-type]  # transformers wraps the annotation away
         return cls(network, tokenizer, prompt=prompt, labels=labels)
+
+    @property
+    def shares_prefix(self) -> bool:
+        """Whether the prompt's prefix is computed once for all captions."""
+        return self._prefix is not None
 
     def tokenise(self, captions: Sequence[str]) -> list[list[int]]:
         """Token ids of each caption, special tokens spelled out as text."""
@@ -148,14 +155,19 @@ class CaptionClassifier:
         return logits[:, -1]
 
     def _prefix_cache(self) -> "Cache | None":
-        """Keys and values of the prefix, batch 1; None for models that keep no such cache."""
+        """Keys and values of the prefix, batch 1; None for models that keep more or less than that.
+
+        A sliding window counts the padding too, and a recurrent state goes through it.
+        """
         import torch
         from transformers import DynamicCache
+        from transformers.cache_utils import DynamicLayer
 
         ids = torch.tensor([self.tokens.prefix], device=self.model.device)
         with torch.inference_mode():
-            cache = self.model(ids, use_cache=True, logits_to_keep=1).past_key_values
-        if isinstance(cache, DynamicCache):
+            output = self.model(ids, use_cache=True, logits_to_keep=1)
+        cache = getattr(output, "past_key_values", None)
+        if isinstance(cache, DynamicCache) and all(type(x) is DynamicLayer for x in cache.layers):
             return cache
         logger.info("%s shares no prefix; whole prompts it is", type(self.model).__name__)
         return None

@@ -113,7 +113,7 @@ def spatial_type_sql(min_probability: float) -> str:
     likelier of strong and weak; null for a row without an answer.
     """
     return f"""case when p_none is null then null
-        when p_strong + p_weak < {float(min_probability)} then 'none'
+        when p_strong::double + p_weak::double < {float(min_probability)!r}::double then 'none'
         when p_strong >= p_weak then 'strong' else 'weak' end"""
 
 
