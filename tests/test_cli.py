@@ -18,17 +18,20 @@ def display_width(text: str) -> int:
 
 
 def test_tables_lists_rows_version_size_and_digest(ran: Project) -> None:
-    (candidates, rejects) = json.loads(ran.run("spatialgen", "tables", "--format", "json").stdout)
+    (candidates, captions, rejects) = json.loads(
+        ran.run("spatialgen", "tables", "--format", "json").stdout
+    )
     manifest = json.loads(ran.manifest("candidates"))
     assert candidates["table"] == "candidates"
     assert candidates["rows"] == manifest["rows"]
     assert candidates["digest"] == manifest["digest"][:12]
     assert candidates["MB"] > 0.01
+    assert captions["rows"] == candidates["rows"]
     assert rejects["state"] == "ok"
     columns = ran.run("spatialgen", "tables", "candidates").stdout
     assert "Chinese caption" in columns
     missing = ran.run("spatialgen", "tables", "nope", check=False)
-    assert "there is no table 'nope'; tables: candidates, rejects" in missing.stderr
+    assert "there is no table 'nope'; tables: candidates, captions, rejects" in missing.stderr
 
 
 def test_sql_prints_aligned_chinese_csv_and_json(ran: Project) -> None:

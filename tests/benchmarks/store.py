@@ -42,6 +42,7 @@ def main() -> None:
         for start in range(0, STORED, BATCH):
             columns = {
                 "key": keys(start, BATCH),
+                "row_id": keys(start, BATCH),
                 "fp": pa.array(["0123456789abcdef"] * BATCH),
                 "attempt": pa.array(np.ones(BATCH, np.int32)),
                 "status": pa.array(["ok"] * BATCH),

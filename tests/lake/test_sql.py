@@ -11,8 +11,10 @@ from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
+from spatialgen.lake.schemas import CAPTIONS as JUDGED
 from spatialgen.lake.sql import parse_value, run_query
 from spatialgen.metrics import write_metrics
+from spatialgen.statistics import wilson
 from tests.conftest import REPOSITORY, picture_table
 
 QUERIES = sorted((REPOSITORY / "queries").rglob("*.sql"))
@@ -26,6 +28,19 @@ def filled(lake: Lake) -> Lake:
     urls = [f"http://a/{n}" for n in ids]
     candidates = pa.record_batch([ids, urls, CAPTIONS], names=["row_id", "url", "caption"])
     lake.publish(CANDIDATES, [candidates])
+    judged = {
+        "row_id": pa.array(ids, pa.int64()),
+        "url": pa.array(urls),
+        "caption": pa.array(CAPTIONS),
+        "spatial_type": pa.array(["strong", "weak", None, "none"]),
+        "p_strong": pa.array([0.9, 0.1, None, 0.1], pa.float32()),
+        "p_weak": pa.array([0.05, 0.6, None, 0.1], pa.float32()),
+        "p_none": pa.array([0.05, 0.3, None, 0.8], pa.float32()),
+        "tier": pa.array(["tiny", "tiny", None, "tiny"]),
+        "error": pa.array([None, None, "too_long: 600 tokens", None]),
+    }
+    rows = pa.RecordBatch.from_arrays(list(judged.values()), schema=JUDGED.schema)
+    lake.publish(JUDGED, [rows])
     reject = pa.record_batch(
         [["1.csv"], pa.array([7], pa.int64()), ["empty_url"], [",左"]],
         names=["file", "line", "reason", "raw"],
@@ -41,6 +56,7 @@ def filled(lake: Lake) -> Lake:
         run.rows_total = run.rows_computed = 5
     counts = {"records": 9, "rejected": 1, "unmatched": 3, "duplicates": 1, "candidates": 4}
     write_metrics("candidates", counts, lake.root.parent / "metrics")
+    write_metrics("filter", {"strong": 1, "weak": 1}, lake.root.parent / "metrics")
     return lake
 
 
@@ -59,8 +75,8 @@ def test_every_shipped_query_states_its_question_and_answers_it(filled: Lake, pa
 
 def test_funnel_adds_up(filled: Lake) -> None:
     rows = query(filled, (REPOSITORY / "queries" / "funnel.sql").read_text())
-    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4]
-    assert sum(row["share"] for row in rows[1:]) == pytest.approx(1, abs=1e-3)  # type: ignore[misc]
+    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4, 1, 1]
+    assert sum(row["share"] for row in rows[1:5]) == pytest.approx(1, abs=1e-3)  # type: ignore[misc]
 
 
 def test_relation_words_counts_captions(filled: Lake) -> None:
@@ -73,6 +89,40 @@ def test_relation_words_counts_captions(filled: Lake) -> None:
     text = (REPOSITORY / "queries" / "relation_words.sql").read_text(encoding="utf-8")
     (constant,) = re.findall(r"list_filter\(.*?\[(.*?)\]", text, re.DOTALL)
     assert set(re.findall(r"'(.+?)'", constant)) == set(by_word), "both lists of words agree"
+
+
+def shipped(lake: Lake, name: str, **params: object) -> list[dict[str, object]]:
+    return query(lake, (REPOSITORY / "queries" / f"{name}.sql").read_text("utf-8"), **params)
+
+
+def test_class_shares_have_wilson_intervals(filled: Lake) -> None:
+    rows = {row["class"]: row for row in shipped(filled, "class_shares")}
+    assert list(rows) == ["failed", "none", "strong", "weak", "spatial"]
+    expected = wilson(2, 4)
+    spatial = rows["spatial"]
+    assert (spatial["captions"], spatial["share"]) == (2, 0.5)
+    assert spatial["lo"] == pytest.approx(expected.lo, abs=1e-4)
+    assert spatial["hi"] == pytest.approx(expected.hi, abs=1e-4)
+
+
+def test_words_by_class_counts_captions_with_an_answer(filled: Lake) -> None:
+    rows = {row["word"]: row for row in shipped(filled, "words_by_class")}
+    assert (rows["左"]["captions"], rows["左"]["strong"], rows["左"]["example"]) == (
+        1,
+        1,
+        "左边是猫",
+    )
+    assert (rows["边"]["captions"], rows["边"]["weak"], rows["边"]["lift"]) == (2, 0.5, 1.5)
+    assert (rows["上"]["none"], rows["上"]["example"]) == (1, None)
+
+
+def test_the_histogram_the_uncertain_and_the_failed(filled: Lake) -> None:
+    bins = shipped(filled, "probability_histogram", bins=4)
+    assert [(row["p_spatial"], row["captions"]) for row in bins] == [(0, 1), (0.5, 1), (0.75, 1)]
+    uncertain = shipped(filled, "uncertain", limit=1)
+    assert [row["caption"] for row in uncertain] == ["右边是狗"]
+    (failed,) = shipped(filled, "failures")
+    assert (failed["kind"], failed["captions"], failed["share"]) == ("too_long", 1, 0.25)
 
 
 def test_duplicates_takes_its_default_param(filled: Lake) -> None:

@@ -22,6 +22,7 @@ def answer(memo: Memo, *rows: tuple[int, int, str, str]) -> None:
         [
             {
                 "key": key,
+                "row_id": key,
                 "fp": "f",
                 "attempt": attempt,
                 "status": status,

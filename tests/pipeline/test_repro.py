@@ -70,7 +70,7 @@ def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -
     killed = 0
     for _ in range(4):
         process = subprocess.Popen(
-            project.resolve("dvc", "repro"),
+            project.resolve("dvc", "repro", "candidates"),
             cwd=project.root,
             env=project.environment(),
             stdout=subprocess.DEVNULL,
@@ -84,17 +84,17 @@ def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -
         if lock.exists() and not lock.read_text():
             lock.unlink()  # DVC writes it in place: see the README's pitfalls
     assert killed
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     for table in ("candidates", "rejects"):
         assert project.manifest(table) == ran.manifest(table)
     assert rows(project) == json.loads(ran.manifest("candidates"))["rows"]
 
 
 def test_old_commits_come_back(project: Project) -> None:
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     first, many = project.commit("first"), rows(project)
     project.set_params(keywords="[左, 右]")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     second, few = project.commit("second"), rows(project)
     assert few < many
 
@@ -119,20 +119,20 @@ def test_old_commits_come_back(project: Project) -> None:
 
 
 def test_push_clone_pull_seed_and_query(project: Project, tmp_path: Path) -> None:
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     project.run("dvc", "remote", "add", "-d", "lab", str(tmp_path / "remote"))
     first = project.commit("run")
     project.run("dvc", "push")
     manifest = project.manifest("candidates")
     project.set_params(keywords="[左]")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     project.commit("fewer")
     project.run("dvc", "push")
 
     project.run("git", "clone", "-q", str(project.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     clone.run("dvc", "pull")
-    done = clone.run("dvc", "repro")
+    done = clone.run("dvc", "repro", "candidates")
     assert "Running stage" not in done.stdout
     assert "added" in clone.run("spatialgen", "store", "seed").stdout
     assert "already there" in clone.run("spatialgen", "store", "seed").stdout
@@ -145,7 +145,7 @@ def test_push_clone_pull_seed_and_query(project: Project, tmp_path: Path) -> Non
 
 
 def test_a_table_that_nobody_pushed_is_said_so(project: Project, tmp_path: Path) -> None:
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     first = project.commit("run")
     project.run("git", "clone", "-q", str(project.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
@@ -157,20 +157,20 @@ def test_a_table_that_nobody_pushed_is_said_so(project: Project, tmp_path: Path)
 
 
 def test_experiments_share_the_store_and_keep_apart(project: Project) -> None:
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     project.commit("base")
     base = rows(project)
     run = ("dvc", "exp", "run", "-S")
-    project.run(*run, 'candidates.keywords=["左","右"]', "-n", "here")
+    project.run(*run, 'candidates.keywords=["左","右"]', "-n", "here", "candidates")
     assert 0 < rows(project) < base
     project.run("git", "checkout", "-q", ".")
     project.run("dvc", "checkout")
     assert rows(project) == base
 
-    project.run(*run, 'candidates.keywords=["上"]', "-n", "apart", "--temp")
+    project.run(*run, 'candidates.keywords=["上"]', "-n", "apart", "--temp", "candidates")
     assert rows(project) == base, "the workspace did not move"
-    project.run(*run, 'candidates.keywords=["里"]', "-n", "first", "--queue")
-    project.run(*run, 'candidates.keywords=["旁"]', "-n", "second", "--queue")
+    project.run(*run, 'candidates.keywords=["里"]', "-n", "first", "--queue", "candidates")
+    project.run(*run, 'candidates.keywords=["旁"]', "-n", "second", "--queue", "candidates")
     project.run("dvc", "queue", "start", "-j", "2")
     deadline = time.monotonic() + 120
     while not re.fullmatch(r"(?s)(?!.*(Queued|Running)).*Success.*Success.*", queue(project)):
@@ -210,7 +210,7 @@ def test_works_without_the_right_to_override_file_modes(tmp_path: Path) -> None:
             pytest.skip("dropping root's capabilities needs setpriv")
         prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     project = make_project(tmp_path / "project", prefix)
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     project.commit("run")
     (data,) = (project.root / "lake" / "candidates.lance" / "data").iterdir()
     assert data.stat().st_mode & 0o222 == 0
@@ -218,7 +218,7 @@ def test_works_without_the_right_to_override_file_modes(tmp_path: Path) -> None:
     assert "PermissionError" in done.stderr
     base = rows(project)
     project.run("dvc", "repro", "-f", "candidates")
-    project.run("dvc", "exp", "run", "-S", 'candidates.keywords=["左"]')
+    project.run("dvc", "exp", "run", "-S", 'candidates.keywords=["左"]', "candidates")
     assert rows(project) < base
     project.run("git", "checkout", "-q", ".")
     project.run("dvc", "checkout")
@@ -232,11 +232,11 @@ def test_your_own_folder_of_shards(project: Project, tmp_path: Path) -> None:
     shards.mkdir()
     (shards / "wukong_100m_7.csv").write_text("url,caption\nhttp://a/1,左边\n", encoding="utf-8")
     setting = ("-S", f"candidates.csv={shards}")
-    project.run("dvc", "exp", "run", *setting)
+    project.run("dvc", "exp", "run", *setting, "candidates")
     assert rows(project) == 1
     with (shards / "wukong_100m_7.csv").open("a", encoding="utf-8") as file:
         file.write("http://a/2,右边\n")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     assert rows(project) == 2, "DVC saw that the shard has changed"
 
 
@@ -251,7 +251,7 @@ def test_your_own_folder_of_shards(project: Project, tmp_path: Path) -> None:
 def test_mistakes_stop_the_stage_with_one_sentence(
     project: Project, params: dict[str, str], words: str
 ) -> None:
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     project.commit("run")
     project.set_params(**params)
     done = project.run("dvc", "repro", "-f", "candidates", check=False)
@@ -267,14 +267,14 @@ def test_the_repository_itself_holds_what_a_run_gives(tmp_path: Path) -> None:
     """The manifests in git are those of the shipped params, on any machine."""
     project = make_project(tmp_path / "project")
     shutil.copy(REPOSITORY / "params.yaml", project.root / "params.yaml")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     for name in ("lake/candidates.json", "lake/rejects.json", "metrics/candidates.json"):
         assert (project.root / name).read_text() == (REPOSITORY / name).read_text(), name
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_stage_says_so_and_harms_nothing(project: Project, sent: int) -> None:
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "candidates")
     base = project.manifest("candidates")
     lines = [f"http://a/{n},左边的第{n}个\n" for n in range(300_000)]
     (project.root / "big.csv").write_text("url,caption\n" + "".join(lines), encoding="utf-8")
