@@ -220,6 +220,33 @@ def judged_rows(
         connection.close()
 
 
+def seed_answers(lake: Lake, stage: RowStage) -> int:
+    """Give the store the answers in lake/captions, which must come from `stage`; how many are new.
+
+    Failures are left out: another machine may not have them.
+    """
+    memo = lake.memo(stage.name, stage.schema)
+    answers = ", ".join(f"any_value({p.name}) as {p.name}" for p in PROBABILITIES)
+    connection = duck.connect(spill=lake.spill)
+    try:
+        connection.register("captions", lake["captions"].dataset())
+        connection.execute(
+            f"""
+            create view wanted as
+            select {key_sql(stage)} as key, min(row_id) as row_id, '{stage.fp}' as fp,
+                   {stage.attempt}::int as attempt, '{OK}' as status, null::varchar as error,
+                   now() as committed, {answers}
+            from captions where p_none is not null group by key
+            """
+        )
+        new = connection.sql(memo.unanswered(connection)).to_arrow_table()
+    finally:
+        connection.close()
+    if new.num_rows:
+        memo.append(new.select(memo.schema.names).cast(memo.schema))
+    return int(new.num_rows)
+
+
 def _declared(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Batches with the schema that declares what is never null."""
     for batch in batches:

@@ -115,10 +115,23 @@ def export(
 @store.command()
 def seed() -> None:
     """Fill the store from the pulled tables, so that a fresh clone recomputes nothing."""
+    from spatialgen.captions.filter import filter_stage, seed_answers
     from spatialgen.lake.lake import Lake
-    from spatialgen.lake.upkeep import seed_store
+    from spatialgen.lake.upkeep import is_current, seed_store
+    from spatialgen.params import load_params
+    from spatialgen.project import find_root
 
-    print_table(seed_store(Lake()), Format.table)
+    os.chdir(find_root())  # params name paths from there
+    lake = Lake("lake")
+    print_table(seed_store(lake), Format.table)
+    if not lake["captions"].path.exists():
+        return
+    if is_current("filter"):
+        params = load_params()
+        added = seed_answers(lake, filter_stage(params.filter, params.compute))
+        print(f"filter: {added} answers added")
+    else:
+        print("filter: answers left out, for params or code have changed since (dvc status filter)")
 
 
 @store.command()

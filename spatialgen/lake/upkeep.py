@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +56,13 @@ def _seed(table: Table) -> str:
         added = adopt_fragments(spec, lance.dataset(str(place)), stored)
         return f"{added} rows added"
     return "already there" if known else "added"
+
+
+def is_current(stage: str) -> bool:
+    """Whether DVC finds the stage's outs to be those of today's params and code."""
+    command = [sys.executable, "-m", "dvc", "status", "--json", stage]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode == 0 and json.loads(done.stdout) == {}
 
 
 def collect_garbage(lake: Lake, *, min_age_s: float, dry_run: bool) -> pa.Table:
