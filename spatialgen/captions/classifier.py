@@ -132,20 +132,10 @@ class CaptionClassifier:
             tails, past = [[*prefix, *tail] for tail in tails], 0
         else:
             past = len(prefix)
-        width = max(map(len, tails))
-        ids = np.full((len(tails), width), self._pad_id(), np.int64)
-        mask = np.zeros((len(tails), past + width), np.int64)
-        mask[:, :past] = 1
-        for row, tail in enumerate(tails):
-            ids[row, width - len(tail) :] = tail
-            mask[row, past + width - len(tail) :] = 1
-        positions = np.maximum(mask.cumsum(1) - 1, 0)[:, past:]
         inputs: dict[str, Any] = {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask),
-            "position_ids": torch.from_numpy(positions),
+            name: torch.from_numpy(values).to(self.model.device)
+            for name, values in pad_left(tails, past=past, pad=self._pad_id()).items()
         }
-        inputs = {name: value.to(self.model.device) for name, value in inputs.items()}
         if self._prefix is not None:
             cache = copy.deepcopy(self._prefix)  # the forward appends to it
             cache.batch_repeat_interleave(len(tails))
@@ -175,6 +165,21 @@ class CaptionClassifier:
     def _pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokens.suffix[-1])  # masked, so any will do
+
+
+def pad_left(tails: Sequence[list[int]], *, past: int, pad: int) -> dict[str, NDArray[np.int64]]:
+    """`input_ids` [n, width], `attention_mask` [n, past + width] and `position_ids` [n, width] of
+    token rows that follow `past` tokens already in the cache; padding is masked and takes no place.
+    """
+    width = max(map(len, tails))
+    ids = np.full((len(tails), width), pad, np.int64)
+    mask = np.zeros((len(tails), past + width), np.int64)
+    mask[:, :past] = 1
+    for row, tail in enumerate(tails):
+        ids[row, width - len(tail) :] = tail
+        mask[row, past + width - len(tail) :] = 1
+    positions = np.maximum(mask.cumsum(1) - 1, 0)[:, past:]
+    return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
 
 
 def choose_device(device: str) -> str:

@@ -75,6 +75,7 @@ class Progress:
         host, pid = socket.gethostname(), os.getpid()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         self.status = Status(stage.name, host, pid, started, total=total, reused=reused)
+        self.questions = total
         self.path = status_folder(lake.store_root) / f"{stage.name}-{host}-{pid}.json"
         self.bar = _Bar(
             total=total,
@@ -132,8 +133,9 @@ class Progress:
             print(status.line(), file=sys.stderr, flush=True)
 
     def expect(self, missing: int) -> None:
-        """Correct how many rows are left, where a target decides it."""
-        self.bar.total = self.status.total = self.status.done + missing
+        """Correct how many rows are left, where a target decides it; never more than there are."""
+        self.status.total = min(self.status.done + missing, self.questions)
+        self.bar.total = self.status.total
 
     def _write(self) -> None:
         self._written = time.perf_counter()

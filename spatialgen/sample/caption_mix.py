@@ -36,6 +36,7 @@ from spatialgen.sample.mix_words import (
     SHOPS,
     SIDE_OF_PERSON,
     SIDES,
+    SPELLED_ACTS,
     STATES,
     STUFF,
     UNITS,
@@ -50,9 +51,9 @@ class CaptionMix:
     def __init__(self, captions: Sequence[Sample], words: Words) -> None:
         self.words = words
         self.things = sorted(word for word in THINGS if len(word) > 1) + words.nouns
-        self.scenes = sorted(
-            word for word in SCENES if len(word) > 1 and word[-1] not in POSITION_CHARACTERS
-        )
+        scenes = sorted(word for word in SCENES if len(word) > 1)
+        self.scenes = [word for word in scenes if word[-1] not in POSITION_CHARACTERS]
+        self.spots = [word for word in scenes if word[-1] in POSITION_CHARACTERS]  # 山顶, 海边
         self._filler_sums = list(accumulate(words.weights))
         self._hard_sums = list(accumulate(words.hard_weights))
         self.buildings = sorted(word for word in BUILDINGS if len(word) > 1)
@@ -179,24 +180,25 @@ class CaptionMix:
         who = self._some(rng, PEOPLE)
         scene = pick(self.scenes)
         near = pick([*NEAR, "", "内"])
+        place = pick(self.spots) if rng.random() < 0.4 else scene + near
+        there = pick(self.spots) if rng.random() < 0.4 else scene + (near or "上")
         act, thing = pick(ACTS), self._some(rng)
         spot, held = pick(BODY_SPOTS), pick(HELD)
         return pick(
             [
-                f"{who}在{scene}{near}{act}",
-                f"{who}在{scene}{near}{pick(STATES)}{act}",
-                f"{pick(['在', ''])}{scene}{near or '上'}{pick(['的', '有', act + '的'])}{who}",
-                f"在{scene}{near}{act}的{who}",
-                f"{pick(POSTURES)}在{scene}{near or '上'}的{who}",
-                f"{who}{pick(POSTURES)}在{scene}{near or '里'}",
-                f"{self._filler(rng, 0)}{scene}{pick(['边', '上', '里', '中'])}{pick(['', '的'])}"
-                f"{self._filler(rng, 0)}",
-                f"{scene}{near or '里'}{pick(['有', '停着', '放着'])}{thing}",
+                f"{who}在{place}{act}",
+                f"{who}在{place}{pick(STATES)}{act}",
+                f"{pick(['在', ''])}{there}{pick(['的', '有', act + '的'])}{who}",
+                f"在{place}{act}的{who}",
+                f"{pick(POSTURES)}在{there}的{who}",
+                f"{who}{pick(POSTURES)}在{there}",
+                f"{self._filler(rng, 0)}{there}{pick(['', '的'])}{self._filler(rng, 0)}",
+                f"{there}{pick(['有', '停着', '放着'])}{thing}",
                 f"{who}{spot}{held}{self._thing(rng)}",
                 f"{spot}{held}{self._thing(rng)}的{who}",
                 f"{who}{pick(GAZES)}",
                 f"{who}{pick(['走过', '穿过', '跑过', '走进', '跳进', '走在'])}{scene}",
-                f"{who}{pick(STATES)}在{scene}{near}",
+                f"{who}{pick(STATES)}在{place}",
             ]
         )
 
@@ -207,6 +209,8 @@ class CaptionMix:
         return rng.choice(
             [
                 f"{who}在{act}",
+                f"{who}{rng.choice(['在', '正在', ''])}{rng.choice(SPELLED_ACTS)}",
+                f"{rng.choice(['', '在'])}{rng.choice(SPELLED_ACTS)}的{who}",
                 f"{who}正在{verb}",
                 f"{who}在{verb}",
                 f"{act}的{who}",

@@ -25,7 +25,7 @@ import torch
 from tqdm import tqdm
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
-from spatialgen.captions.classifier import CLASSES
+from spatialgen.captions.classifier import CLASSES, pad_left
 from spatialgen.captions.prompt import PromptTokens, read_prompt, tokenise_prompt
 from spatialgen.sample.caption_mix import CaptionMix
 from spatialgen.sample.mix_sources import Sample, load_words, read_captions, read_names
@@ -44,7 +44,7 @@ SIZES = {  # 1.1 M parameters, half of them the embedding
 }
 POOL = 8  # batches drawn together and cut by length, so that little is padding
 # The first steps see little of the prompt: among its 200 tokens a fresh model does not find the
-# caption (no progress in 400 steps), without them it does in 100, and keeps it when they join.
+# caption (no progress in 200 steps), without them it does in 100, and keeps it when they join.
 BARE, BARE_TOKENS = 0.25, 3  # share of the steps, tokens of the prefix
 WARMUP = 0.05  # share of the steps
 SMOOTHING = 0.06  # of the target, so that probabilities stay off 0 and 1 and can be thresholds
@@ -91,20 +91,12 @@ def label_logits(
 ) -> torch.Tensor:
     """[n, vocabulary] logits after the prompt around each caption, the prefix's states shared."""
     tails = [[*ids, *tokens.suffix] for ids in captions]
-    past, width = len(tokens.prefix), max(map(len, tails))
-    ids = np.full((len(tails), width), pad, np.int64)
-    mask = np.zeros((len(tails), past + width), np.int64)
-    mask[:, :past] = 1
-    for row, tail in enumerate(tails):
-        ids[row, width - len(tail) :] = tail
-        mask[row, past + width - len(tail) :] = 1
     cache = DynamicCache(config=model.config)
     model.model(torch.tensor([tokens.prefix]), past_key_values=cache, use_cache=True)
     cache.batch_repeat_interleave(len(tails))
+    inputs = pad_left(tails, past=len(tokens.prefix), pad=pad)
     logits: torch.Tensor = model(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=torch.from_numpy(mask),
-        position_ids=torch.from_numpy(np.maximum(mask.cumsum(1) - 1, 0)[:, past:]),
+        **{name: torch.from_numpy(values) for name, values in inputs.items()},
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,

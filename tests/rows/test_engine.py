@@ -137,6 +137,12 @@ def test_a_target_ends_the_run_at_a_round(lake: Lake, monkeypatch: pytest.Monkey
     assert sorted(row["row_id"] for row in answers(lake, stage)) == first  # type: ignore[type-var]
     more = answer_rows(lake, stage, rows, Inline(), target=Enough(50), quiet=True)
     assert more.computed == 20, "a larger target extends the smaller one"
+    (status,) = read_statuses(lake.store_root)
+    assert (status.done, status.left) == (20, 0)
+    all_of_it = answer_rows(lake, stage, rows, Inline(), target=Enough(10**9), quiet=True)
+    assert all_of_it.computed == 40
+    (status,) = read_statuses(lake.store_root)
+    assert (status.done, status.left) == (40, 0), "a target that is never met expects what there is"
 
 
 def start(folder: Path, rows: int, seconds: float, log: str) -> subprocess.Popen[str]:
