@@ -1,5 +1,6 @@
 """Stage filter: the probabilities of every candidate caption, and what is published of them."""
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from spatialgen.params import ComputeParams, FilterParams
 from spatialgen.rows.batcher import OK, PERMANENT
 from spatialgen.rows.engine import key_sql
 from spatialgen.rows.stage import BatchFunction, RowStage
+
+logger = logging.getLogger(__name__)
 
 REVISION = 1  # raise it when equal params would give other probabilities
 SCHEMA = pa.schema([field.with_nullable(True) for field in PROBABILITIES])
@@ -173,6 +176,11 @@ def publish_captions(
             ).fetchall()
             if last:
                 condition = f"row_id <= {last[0][0]}"
+            else:
+                logger.warning(
+                    "filter.target_samples = %d: all candidates together hold less; all are published",
+                    params.target_samples,
+                )
         rows = connection.sql(
             f"select {', '.join(CAPTIONS.schema.names)} from judged where {condition}"
         ).to_arrow_reader(BATCH_ROWS)
