@@ -4,8 +4,9 @@ dvc repro filter
 dvc exp run -S filter.min_probability=0.8          # selects anew, judges nothing
 """
 
-from spatialgen.captions.filter import SpatialTarget, filter_stage, publish_captions
+from spatialgen.captions.filter import filter_stage
 from spatialgen.captions.gold import measure
+from spatialgen.captions.publish import SpatialTarget, publish_captions
 from spatialgen.lake.lake import Lake
 from spatialgen.metrics import write_metrics
 from spatialgen.params import load_params

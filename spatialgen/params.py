@@ -71,7 +71,7 @@ class ComputeParams(Section):
     """Speed only: no value here changes a row."""
 
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")  # auto: cuda where there is one
-    batch_rows: int = Field(ge=1, le=65_536)  # rows that a model answers at once, at most
+    batch_rows: int = Field(ge=1, le=512)  # rows that a model answers at once, at most
     memory: str = Field(pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
 

@@ -11,7 +11,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Figure:
     """A measured figure with its 95 % interval and the number of cases behind it.
 
     All three are None where there was no case: not measured is not zero.
@@ -28,16 +28,16 @@ class Estimate:
         return {k: round(v, 6) if isinstance(v, float) else v for k, v in figures.items()}
 
 
-def wilson(successes: int, n: int) -> Estimate:
+def wilson(successes: int, n: int) -> Figure:
     """A proportion with Wilson's score interval (Wilson 1927, JASA 22:209)."""
     if n == 0:
-        return Estimate(None, None, None, 0)
+        return Figure(None, None, None, 0)
     share = successes / n
     centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
     # At 0 and 1 the interval ends there, but for rounding.
     lo = 0.0 if successes == 0 else centre - half
-    return Estimate(share, lo, 1.0 if successes == n else centre + half, n)
+    return Figure(share, lo, 1.0 if successes == n else centre + half, n)
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -48,14 +48,14 @@ def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return scores
 
 
-def bootstrap_f1(confusion: NDArray[np.int64]) -> tuple[list[Estimate], Estimate]:
+def bootstrap_f1(confusion: NDArray[np.int64]) -> tuple[list[Figure], Figure]:
     """F1 per class and their mean (macro-F1), with percentile bootstrap intervals (Efron 1979).
 
     Cases are resampled with a fixed seed, so equal counts give equal intervals.
     """
     n = int(confusion.sum())
     if n == 0:
-        missing = Estimate(None, None, None, 0)
+        missing = Figure(None, None, None, 0)
         return [missing] * len(confusion), missing
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(n, confusion.ravel() / n, size=RESAMPLES)
@@ -65,6 +65,6 @@ def bootstrap_f1(confusion: NDArray[np.int64]) -> tuple[list[Estimate], Estimate
     return classes, _percentiles(float(scores.mean()), resampled.mean(1), n)
 
 
-def _percentiles(value: float, resampled: NDArray[np.float64], n: int) -> Estimate:
+def _percentiles(value: float, resampled: NDArray[np.float64], n: int) -> Figure:
     lo, hi = np.percentile(resampled, [2.5, 97.5])
-    return Estimate(value, float(lo), float(hi), n)
+    return Figure(value, float(lo), float(hi), n)

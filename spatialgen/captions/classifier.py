@@ -75,8 +75,8 @@ class CaptionClassifier:
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is enough
-        place = choose_device(device)
         try:
+            place = choose_device(device)
             tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
             network = AutoModelForCausalLM.from_pretrained(
                 model,
@@ -84,14 +84,15 @@ class CaptionClassifier:
                 dtype=getattr(torch, choose_dtype(dtype, place)),
                 use_safetensors=True,
             )
+            network.to(place)  # type: ignore[arg-type]  # transformers wraps the annotation away
             if not tokenizer.encode(PROBE):
                 raise ValueError("its tokenizer has no vocabulary")
         except Exception as error:  # each of its many parts has errors of its own
             raise InputError(
-                f"filter.model = {model} does not load ({' '.join(str(error).split())[:300]}); "
-                "give a folder or hub id with config.json, tokenizer.json and model.safetensors"
+                f"filter.model = {model} does not load on {device} "
+                f"({' '.join(str(error).split())[:300]}); give a folder or hub id with "
+                "config.json, tokenizer.json, model.safetensors, and a compute.device that exists"
             ) from None
-        network.to(place)  # type: ignore[arg-type]  # transformers wraps the annotation away
         return cls(network, tokenizer, prompt=prompt, labels=labels)
 
     @property

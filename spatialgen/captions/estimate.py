@@ -5,7 +5,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from spatialgen.captions.filter import filter_stage, spatial_type_sql
+from spatialgen.captions.filter import filter_stage
+from spatialgen.captions.publish import spatial_type_sql
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.params import FilterParams, Params

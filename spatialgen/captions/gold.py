@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from spatialgen.captions.classifier import CLASSES
-from spatialgen.captions.filter import judged_rows
+from spatialgen.captions.publish import judged_rows
 from spatialgen.errors import InputError
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake

@@ -115,7 +115,8 @@ def export(
 @store.command()
 def seed() -> None:
     """Fill the store from the pulled tables, so that a fresh clone recomputes nothing."""
-    from spatialgen.captions.filter import filter_stage, seed_answers
+    from spatialgen.captions.filter import filter_stage
+    from spatialgen.captions.publish import seed_answers
     from spatialgen.lake.lake import Lake
     from spatialgen.lake.upkeep import is_current, seed_store
     from spatialgen.params import load_params

@@ -31,7 +31,7 @@ class RowStage:
     open: Callable[[str], BatchFunction]
     attempt: int = 1  # raised by the user: asks again what failed transiently before
     batch_rows: int = 128  # at most; less where the device's memory asks for it
-    window_rows: int = 512  # the unit of progress: answered and committed as a whole
+    window_rows: int = 512  # answered and committed as a whole; batches end with it
     sizes: Callable[[pa.RecordBatch], NDArray[np.int64]] | None = (
         None  # memory a row takes, any unit
     )

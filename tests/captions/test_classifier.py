@@ -116,8 +116,14 @@ def test_a_folder_loads_in_float32_on_a_cpu(folder: Path) -> None:
 def test_a_folder_that_lacks_a_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
     folder = save_tiny(tmp_path / "model")
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f"filter.model = {folder} does not load"):
+    with pytest.raises(InputError, match=f"filter.model = {folder} does not load on auto"):
         load(folder)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_does_not_exist_is_one_clear_error(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"does not load on cuda:7 .* a compute.device"):
+        load(folder, device="cuda:7")
 
 
 def test_a_truncated_weights_file_is_one_clear_error(tmp_path: Path) -> None:

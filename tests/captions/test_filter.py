@@ -10,14 +10,9 @@ from hypothesis import strategies as st
 
 from spatialgen.captions import filter as filter_module
 from spatialgen.captions.estimate import estimate_filter, expected_questions
-from spatialgen.captions.filter import (
-    Judge,
-    SpatialTarget,
-    filter_stage,
-    publish_captions,
-    spatial_type_sql,
-)
+from spatialgen.captions.filter import Judge, filter_stage
 from spatialgen.captions.gold import measure
+from spatialgen.captions.publish import SpatialTarget, publish_captions, spatial_type_sql
 from spatialgen.errors import InputError, ParamsError
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
