@@ -155,12 +155,12 @@ class Memo(Dataset):
         finally:
             connection.close()
 
-    def compact(self) -> None:
+    def compact(self, *, spill: Path | None = None) -> None:
         """Also drop what two runs computed at the same time: one row per key and attempt stays."""
         dataset = self.open()
         if dataset is None:
             return
-        connection = duck.connect()
+        connection = duck.connect(spill=spill)
         try:
             columns = ["key", "status", "attempt", "committed"]
             rows = dataset.scanner(columns=columns, with_row_address=True).to_reader()

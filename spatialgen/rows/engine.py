@@ -79,7 +79,7 @@ def answer_rows(
         windows = _windows(lake, stage, source, commits, target, progress)
         for result in runner.run(stage, windows):
             commits.add(result)
-    memo.compact()
+    memo.compact(spill=lake.spill)
     return counts
 
 
