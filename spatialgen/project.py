@@ -46,13 +46,13 @@ def store_root(root: Path | None = None) -> Path:
 def guard(main: Callable[[], None]) -> None:
     """Run `main`, and end the process as a command line tool should; see `run`.
 
-    After an error the interpreter is left at once: threads of Arrow and DuckDB may still run and
-    abort an ordinary exit, and DuckDB's bindings report every object that an error holds on to.
+    The interpreter is left at once: threads of Arrow and DuckDB may still run and abort an ordinary
+    exit, and DuckDB's bindings report every object that is still alive then.
     """
-    if code := run(main):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    code = run(main)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run(main: Callable[[], None]) -> int:
