@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,13 @@ class Figure:
         return {k: round(v, 6) if isinstance(v, float) else v for k, v in figures.items()}
 
 
+NOT_MEASURED = Figure(None, None, None, 0)
+
+
 def wilson(successes: int, n: int) -> Figure:
     """A proportion with Wilson's score interval (Wilson 1927, JASA 22:209)."""
     if n == 0:
-        return Figure(None, None, None, 0)
+        return NOT_MEASURED
     share = successes / n
     centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
@@ -41,11 +45,25 @@ def wilson(successes: int, n: int) -> Figure:
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F1 of each class from [..., truth, predicted] counts; 0 where a class never occurs."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    both = confusion.sum(-1) + confusion.sum(-2)
-    scores: NDArray[np.float64] = 2 * hits / np.maximum(both, 1)
+    """F1 of each class from [..., truth, predicted] counts; NaN where a class never occurs.
+
+    Further columns than classes are of cases without a prediction.
+    """
+    classes = confusion.shape[-2]
+    hits = np.diagonal(confusion[..., :classes], axis1=-2, axis2=-1)
+    both = confusion.sum(-1) + confusion.sum(-2)[..., :classes]
+    scores: NDArray[np.float64] = np.where(both > 0, 2 * hits / np.maximum(both, 1), np.nan)
     return scores
+
+
+def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean F1 over the classes that occur; NaN where none does."""
+    scores = f1_scores(confusion)
+    count = np.isfinite(scores).sum(-1)
+    mean: NDArray[np.float64] = np.where(
+        count > 0, np.nansum(scores, axis=-1) / np.maximum(count, 1), np.nan
+    )
+    return mean
 
 
 def bootstrap_f1(confusion: NDArray[np.int64]) -> tuple[list[Figure], Figure]:
@@ -55,16 +73,17 @@ def bootstrap_f1(confusion: NDArray[np.int64]) -> tuple[list[Figure], Figure]:
     """
     n = int(confusion.sum())
     if n == 0:
-        missing = Figure(None, None, None, 0)
-        return [missing] * len(confusion), missing
+        return [NOT_MEASURED] * len(confusion), NOT_MEASURED
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(n, confusion.ravel() / n, size=RESAMPLES)
-    resampled = f1_scores(drawn.reshape(-1, *confusion.shape))
-    scores = f1_scores(confusion)
-    classes = [_percentiles(float(scores[i]), resampled[:, i], n) for i in range(len(confusion))]
-    return classes, _percentiles(float(scores.mean()), resampled.mean(1), n)
+    resamples = drawn.reshape(-1, *confusion.shape)
+    scores, resampled = f1_scores(confusion), f1_scores(resamples)
+    classes = [_percentiles(scores[i], resampled[:, i], n) for i in range(len(confusion))]
+    return classes, _percentiles(macro_f1(confusion), macro_f1(resamples), n)
 
 
-def _percentiles(value: float, resampled: NDArray[np.float64], n: int) -> Figure:
-    lo, hi = np.percentile(resampled, [2.5, 97.5])
-    return Figure(value, float(lo), float(hi), n)
+def _percentiles(value: Any, resampled: NDArray[np.float64], n: int) -> Figure:
+    if not np.isfinite(value):
+        return NOT_MEASURED
+    lo, hi = np.nanpercentile(resampled, [2.5, 97.5])
+    return Figure(float(value), float(lo), float(hi), n)

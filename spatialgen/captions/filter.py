@@ -77,6 +77,11 @@ class Judge:
         found = np.full((len(tokens), len(PROBABILITIES)), np.nan, np.float32)
         read = [ids for ids in tokens if len(ids) <= limit]
         found[fits] = self.classifier.probabilities(read)
+        if not np.isfinite(found[fits]).all():  # the engine finds out which row it is
+            raise FloatingPointError(
+                f"the probabilities are not finite in {self.classifier.model.dtype}; "
+                "try filter.dtype=float32"
+            )
         columns = [pa.array(column, pa.float32(), mask=~fits) for column in found.T]
         errors = [
             None if ok else f"too_long: {len(ids)} tokens, and the model reads {limit}"

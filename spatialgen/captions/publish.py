@@ -2,29 +2,28 @@
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import duckdb
 import lance
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spatialgen.errors import LakeError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.manifest import Manifest
-from spatialgen.lake.schemas import CAPTIONS, PROBABILITIES
-from spatialgen.lake.sorting import sort_rows
-from spatialgen.params import ComputeParams, FilterParams
+from spatialgen.lake.schemas import CANDIDATES, CAPTIONS, PROBABILITIES
+from spatialgen.params import FilterParams
 from spatialgen.rows.batcher import OK
-from spatialgen.rows.engine import key_sql
+from spatialgen.rows.engine import memo_rows, rounds
 from spatialgen.rows.stage import RowStage
 
 logger = logging.getLogger(__name__)
 
+ROUND_ROWS = 500_000  # in memory at once, with their URLs
 BATCH_ROWS = 65_536
 
 
@@ -35,6 +34,41 @@ def spatial_type_sql(min_probability: float) -> str:
     return f"""case when p_none is null then null
         when p_strong::double + p_weak::double < {float(min_probability)!r}::double then 'none'
         when p_strong >= p_weak then 'strong' else 'weak' end"""
+
+
+def judged_rounds(
+    lake: Lake,
+    stage: RowStage,
+    rows: lance.LanceDataset | pa.Table,
+    params: FilterParams,
+    columns: Sequence[str] = (),
+) -> Iterator[pa.Table]:
+    """`rows` (row_id, caption, `columns`) with their judgement, a stretch at a time, in row_id
+    order; rows without an answer or an error are left out.
+    """
+    memo = lake.memo(stage.name, stage.schema)
+    tier = Path(params.model).name.replace("'", "''")
+    connection = duck.connect()
+    try:
+        for asked in rounds(stage, rows, ROUND_ROWS, columns):
+            connection.register("asked", asked)
+            connection.register("answers", memo.answers(asked["key"]))
+            yield connection.sql(
+                f"""
+                select asked.* exclude (key),
+                       {spatial_type_sql(params.min_probability)} as spatial_type,
+                       p_strong, p_weak, p_none,
+                       case when p_none is not null then '{tier}' end as tier, error
+                from asked join answers using (key) order by row_id
+                """
+            ).to_arrow_table()
+    finally:
+        connection.close()
+
+
+def is_spatial(rows: pa.Table) -> pa.ChunkedArray:
+    """Whether a judged row is strong or weak."""
+    return pc.is_in(rows["spatial_type"], value_set=pa.array(["strong", "weak"]))
 
 
 @dataclass
@@ -49,60 +83,24 @@ class SpatialTarget:
 
     def missing(self, answered: pa.Table) -> int:
         """Rows still to judge, by the share of spatial ones so far; 0 when there are enough."""
-        wanted = self.params.target_samples or 0
-        memo = self.lake.memo(self.stage.name, self.stage.schema)
-        with memo.answers(answered.select(["key"])) as reader:
-            answers = reader.read_all()
-        connection = duck.connect()
-        try:
-            connection.register("answers", answers)
-            connection.register("answered", answered.select(["key"]))
-            spatial = spatial_type_sql(self.params.min_probability)
-            ((found,),) = connection.execute(
-                f"select count(*) from answered join answers using (key) "
-                f"where {spatial} in ('strong', 'weak')"
-            ).fetchall()
-        finally:
-            connection.close()
-        self.found += found
+        for rows in judged_rounds(self.lake, self.stage, answered, self.params):
+            self.found += pc.sum(is_spatial(rows)).as_py() or 0
         self.judged += answered.num_rows
-        missing = max(wanted - self.found, 0)
+        missing = max((self.params.target_samples or 0) - self.found, 0)
         return math.ceil(missing * self.judged / max(self.found, 1))
 
 
 def publish_captions(
-    lake: Lake,
-    stage: RowStage,
-    candidates: lance.LanceDataset,
-    params: FilterParams,
-    compute: ComputeParams,
+    lake: Lake, stage: RowStage, candidates: lance.LanceDataset, params: FilterParams
 ) -> Manifest:
     """Publish lake/captions: every candidate with its judgement, from the store.
 
     With a target, the shortest prefix in row_id order that holds that many spatial rows.
     """
-    with (
-        judged_rows(lake, stage, candidates, params, compute) as connection,
-        TemporaryDirectory(dir=lake.spill) as folder,
-    ):
-        condition = "true"
-        if params.target_samples is not None:
-            last = connection.execute(
-                "select row_id from judged where spatial_type in ('strong', 'weak') "
-                f"order by row_id limit 1 offset {params.target_samples - 1}"
-            ).fetchall()
-            if last:
-                condition = f"row_id <= {last[0][0]}"
-            else:
-                logger.warning(
-                    "all candidates together hold less than filter.target_samples = %d",
-                    params.target_samples,
-                )
-        rows = connection.sql(
-            f"select {', '.join(CAPTIONS.schema.names)} from judged where {condition}"
-        ).to_arrow_reader(BATCH_ROWS)
-        ordered = sort_rows(rows, rows.schema, "url", Path(folder))
-        manifest = lake.publish(CAPTIONS, _declared(ordered))
+    judged = judged_rounds(lake, stage, candidates, params, CANDIDATES.schema.names)
+    if params.target_samples is not None:
+        judged = _until(judged, params.target_samples)
+    manifest = lake.publish(CAPTIONS, _as_declared(judged))
     if params.target_samples is None and manifest.rows != candidates.count_rows():
         raise LakeError(
             f"the store answered {manifest.rows} of {candidates.count_rows()} candidates: somebody "
@@ -111,38 +109,24 @@ def publish_captions(
     return manifest
 
 
-@contextmanager
-def judged_rows(
-    lake: Lake,
-    stage: RowStage,
-    rows: lance.LanceDataset | pa.Table,
-    params: FilterParams,
-    compute: ComputeParams,
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection whose view `judged` has `rows` with their judgement; unanswered rows are not in.
+def _until(judged: Iterator[pa.Table], target: int) -> Iterator[pa.Table]:
+    """The rows up to the one that makes `target` spatial ones."""
+    found = 0
+    for rows in judged:
+        places = np.nonzero(is_spatial(rows).to_numpy())[0]
+        if found + len(places) >= target:
+            yield rows.slice(0, int(places[target - found - 1]) + 1)
+            return
+        found += len(places)
+        yield rows
+    logger.warning("all candidates hold %d spatial rows, filter.target_samples = %d", found, target)
 
-    Its columns: those of `rows`, spatial_type, p_strong, p_weak, p_none, tier, error.
-    """
-    lake.spill.mkdir(parents=True, exist_ok=True)
-    connection = duck.connect(memory=compute.memory, threads=compute.threads, spill=lake.spill)
-    try:
-        connection.register("rows", rows)
-        best = lake.memo(stage.name, stage.schema).best(connection, stage.fp)
-        tier = Path(params.model).name.replace("'", "''")
-        connection.execute(
-            f"""
-            create view judged as
-            with answer as ({best}), asked as (select *, {key_sql(stage)} as key from rows)
-            select asked.* exclude (key),
-                   {spatial_type_sql(params.min_probability)} as spatial_type,
-                   p_strong, p_weak, p_none,
-                   case when p_none is not null then '{tier}' end as tier, error
-            from asked join answer using (key)
-            """
-        )
-        yield connection
-    finally:
-        connection.close()
+
+def _as_declared(judged: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """Batches in the published schema, which declares what is never null."""
+    for rows in judged:
+        for batch in rows.select(CAPTIONS.schema.names).to_batches(max_chunksize=BATCH_ROWS):
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=CAPTIONS.schema)
 
 
 def seed_answers(lake: Lake, stage: RowStage) -> int:
@@ -151,28 +135,15 @@ def seed_answers(lake: Lake, stage: RowStage) -> int:
     Failures are left out: another machine may not have them.
     """
     memo = lake.memo(stage.name, stage.schema)
-    answers = ", ".join(f"any_value({p.name}) as {p.name}" for p in PROBABILITIES)
-    connection = duck.connect(spill=lake.spill)
-    try:
-        connection.register("captions", lake["captions"].dataset())
-        connection.execute(
-            f"""
-            create view wanted as
-            select {key_sql(stage)} as key, min(row_id) as row_id, '{stage.fp}' as fp,
-                   {stage.attempt}::int as attempt, '{OK}' as status, null::varchar as error,
-                   now() as committed, {answers}
-            from captions where p_none is not null group by key
-            """
-        )
-        new = connection.sql(memo.unanswered(connection)).to_arrow_table()
-    finally:
-        connection.close()
-    if new.num_rows:
-        memo.append(new.select(memo.schema.names).cast(memo.schema))
-    return int(new.num_rows)
-
-
-def _declared(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches with the schema that declares what is never null."""
-    for batch in batches:
-        yield pa.RecordBatch.from_arrays(batch.columns, schema=CAPTIONS.schema)
+    captions, names = lake["captions"].dataset(), [field.name for field in PROBABILITIES]
+    added = 0
+    for rows in rounds(stage, captions, ROUND_ROWS, names):
+        new = memo.pending(rows.filter(pc.is_valid(rows["p_none"])))
+        if not new.num_rows:
+            continue
+        answers = new.select(names)
+        answers = answers.append_column("status", pa.repeat(OK, new.num_rows))
+        answers = answers.append_column("error", pa.nulls(new.num_rows, pa.string()))
+        memo.append(memo_rows(memo, stage, new, answers))
+        added += new.num_rows
+    return added

@@ -1,8 +1,9 @@
 """What `spatialgen tables`, `status` and `estimate` print."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pyarrow as pa
+from tqdm import tqdm
 
 from spatialgen.errors import LakeError
 from spatialgen.lake.lake import Lake
@@ -79,14 +80,14 @@ def list_runs(lake: Lake) -> pa.Table:
             "done": run.done,
             "left": run.left,
             "rows/s": run.rows_per_s,
-            "ETA": None if run.eta_s is None else str(timedelta(seconds=round(run.eta_s))),
+            "ETA": None if run.eta_s is None else tqdm.format_interval(run.eta_s),
             "failed": run.failed,
             "reused": run.reused,
             "devices": ", ".join(
                 f"{name}: {rows} rows, {run.busy.get(name, 0):.0%} busy"
                 for name, rows in run.device_rows.items()
             ),
-            "started": datetime.fromisoformat(run.started),
+            "started": run.started,
             "process": f"{run.host}:{run.pid}",
         }
         for run in read_statuses(lake.store_root)

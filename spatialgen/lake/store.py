@@ -9,14 +9,15 @@ batch in flight and nothing else. Several processes may append at once.
 import errno
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 import lance
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spatialgen.lake import duck
 from spatialgen.lake.links import scratch_beside
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 KEEP_VERSIONS = timedelta(hours=1)  # longer than any reader holds an old version open
 ADDRESSES_PER_DELETE = 10_000
+SLAB_ROWS = 5_000_000  # keys in memory at once: 40 MB
 SETTLED = "status in ('ok', 'permanent')"
 BEST_FIRST = "status = 'transient', status = 'permanent', attempt desc, committed desc"
 
@@ -100,20 +102,40 @@ class Memo(Dataset):
     def __init__(self, path: Path, result_schema: pa.Schema) -> None:
         super().__init__(path, pa.schema([*MEMO_COLUMNS, *result_schema]))
 
-    @contextmanager
-    def pending(
-        self, wanted: pa.Table | lance.LanceDataset, *, attempt: int = 1, spill: Path | None = None
-    ) -> Iterator[pa.RecordBatchReader]:
-        """The rows of `wanted` (with `key` and `row_id`) that have no answer, in row_id order.
+    def pending(self, wanted: pa.Table, *, attempt: int = 1) -> pa.Table:
+        """The rows of `wanted` (with `key` and `row_id`) that have no answer, equal keys once, in
+        row_id order. `wanted` fits memory; the store need not.
 
         An `ok` or `permanent` row is an answer; a `transient` one is until `attempt` exceeds its
         own.
         """
-        connection = duck.connect(spill=spill)
+        stored = self._rows_of(wanted["key"], ["key", "status", "attempt"])
+        settled = pc.or_(
+            pc.not_equal(stored["status"], "transient"),
+            pc.greater_equal(stored["attempt"], attempt),
+        )
+        answered = pc.is_in(wanted["key"], value_set=stored.filter(settled)["key"])
+        open_rows = wanted.filter(pc.invert(answered)).sort_by("row_id")
+        _, first = np.unique(open_rows["key"].to_numpy(), return_index=True)
+        return open_rows.take(pa.array(np.sort(first)))
+
+    def answers(self, keys: pa.ChunkedArray) -> pa.Table:
+        """One row per key of `keys` that has an answer or an error, in the memo's schema.
+
+        `keys` fit memory; the store need not.
+        """
+        stored = self._rows_of(keys, self.schema.names)
+        if pc.count_distinct(stored["key"]).as_py() == stored.num_rows:
+            return stored
+        connection = duck.connect()
         try:
-            connection.register("wanted", wanted)
-            query = f"{self.unanswered(connection, attempt=attempt)} order by row_id"
-            yield connection.sql(query).to_arrow_reader(65_536)
+            connection.register("stored", stored)
+            return connection.sql(
+                f"""
+                from stored
+                qualify row_number() over (partition by key order by {BEST_FIRST}) = 1
+                """
+            ).to_arrow_table()
         finally:
             connection.close()
 
@@ -128,44 +150,43 @@ class Memo(Dataset):
                 select key from done where {SETTLED} or attempt >= {int(attempt)}
             ) using (key)"""
 
-    def best(self, connection: duckdb.DuckDBPyConnection, fp: str) -> str:
-        """SQL for all answers under this fingerprint, one row per key: the best."""
-        done = self.open()
-        connection.register("done", self.schema.empty_table() if done is None else done)
-        return f"""
-            select * from done where fp = '{fp}'
-            qualify row_number() over (partition by key order by {BEST_FIRST}) = 1"""
+    def _rows_of(self, keys: pa.ChunkedArray, columns: list[str]) -> pa.Table:
+        """Every stored row with one of these keys: all keys are read once, then those rows."""
+        dataset = self.open()
+        if dataset is None:
+            return pa.schema([self.schema.field(name) for name in columns]).empty_table()
+        places, offset = [], 0
+        for slab in _slabs(dataset.scanner(columns=["key"]).to_batches()):
+            held = pc.is_in(slab["key"], value_set=keys).to_numpy()
+            places.append(np.nonzero(held)[0] + offset)
+            offset += slab.num_rows
+        found = np.concatenate(places) if places else np.zeros(0, np.int64)
+        return dataset.take(pa.array(found, pa.uint64()), columns=columns)
 
-    @contextmanager
-    def answers(
-        self, keys: pa.Table | lance.LanceDataset, *, spill: Path | None = None
-    ) -> Iterator[pa.RecordBatchReader]:
-        """One row per key of `keys` that has an answer or an error, in the memo's schema."""
-        connection = duck.connect(spill=spill)
-        try:
-            done = self.open()
-            connection.register("keys", keys)
-            connection.register("done", self.schema.empty_table() if done is None else done)
-            yield connection.sql(
-                f"""
-                select done.* from done semi join keys using (key)
-                qualify row_number() over (partition by key order by {BEST_FIRST}) = 1
-                """
-            ).to_arrow_reader(65_536)
-        finally:
-            connection.close()
-
-    def compact(self, *, spill: Path | None = None) -> None:
+    def compact(self) -> None:
         """Also drop what two runs computed at the same time: one row per key and attempt stays."""
         dataset = self.open()
         if dataset is None:
             return
-        connection = duck.connect(spill=spill)
+        delete_addresses(dataset, self._repeated(dataset))
+        super().compact()
+
+    def _repeated(self, dataset: lance.LanceDataset) -> list[int]:
+        """Addresses of the rows that a better row of equal key and attempt outlives."""
+        repeated = self._repeated_keys(dataset)
+        if not len(repeated):
+            return []
+        scanner = dataset.scanner(
+            columns=["key", "status", "attempt", "committed"], with_row_address=True
+        )
+        held = [
+            batch.filter(pc.is_in(batch["key"], value_set=repeated))
+            for batch in scanner.to_batches()
+        ]
+        connection = duck.connect()
         try:
-            columns = ["key", "status", "attempt", "committed"]
-            rows = dataset.scanner(columns=columns, with_row_address=True).to_reader()
-            connection.register("stored", rows)
-            repeated = connection.execute(
+            connection.register("stored", pa.Table.from_batches(held))
+            rows = connection.execute(
                 f"""
                 select _rowaddr from stored
                 qualify row_number() over (partition by key, attempt order by {BEST_FIRST}) > 1
@@ -173,8 +194,37 @@ class Memo(Dataset):
             ).fetchall()
         finally:
             connection.close()
-        delete_addresses(dataset, [int(row[0]) for row in repeated])
-        super().compact()
+        return [int(row[0]) for row in rows]
+
+    def _repeated_keys(self, dataset: lance.LanceDataset) -> pa.Array:
+        """Keys with several rows. Keys are hashes, so a part of their range is a part of them, and
+        the parts are looked at one after the other.
+        """
+        parts = max(1, dataset.count_rows() // SLAB_ROWS)
+        width = 2**64 // parts
+        repeated = []
+        for part in range(parts):
+            low, high = part * width - 2**63, (part + 1) * width - 2**63
+            held = []
+            for batch in dataset.scanner(columns=["key"]).to_batches():
+                keys = batch["key"].to_numpy()
+                last = part == parts - 1
+                held.append(keys[(keys >= low) & ((keys < high) | last)])
+            ordered = np.sort(np.concatenate(held)) if held else np.zeros(0, np.int64)
+            repeated.append(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
+        return pa.array(np.concatenate(repeated), pa.int64())
+
+
+def _slabs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches in tables of about SLAB_ROWS, since each look-up has a cost of its own."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(part.num_rows for part in held) >= SLAB_ROWS:
+            yield pa.Table.from_batches(held)
+            held = []
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def delete_addresses(dataset: lance.LanceDataset, addresses: list[int]) -> None:

@@ -15,7 +15,8 @@ from spatialgen.rows.stage import RowStage
 logger = logging.getLogger(__name__)
 
 OK, PERMANENT, TRANSIENT = "ok", "permanent", "transient"
-ALL_FAILED_ROWS = 16  # so many rows of one batch do not all fail through their own fault
+SUSPICIOUS_ROWS = 16  # so many failures in a row may have another cause than the rows
+RETRY_BATCHES = 64  # that fit before a larger one is tried: a passing shortage passes
 ERROR_CHARACTERS = 300
 OUTCOME = (pa.field("status", pa.string()), pa.field("error", pa.string()))
 
@@ -24,8 +25,10 @@ class Batcher:
     """Answers windows with a stage's batch function.
 
     Rows of similar size share a batch. A batch that runs out of memory is halved, and the size that
-    fitted is remembered for its shape (the power of two above its largest row). A row that fails
-    alone gets an error for an answer; the rows around it keep theirs.
+    fitted is remembered for its shape (the power of two above its largest row) until enough batches
+    of it have succeeded to try more. A row that fails alone gets an error for an answer; the rows
+    around it keep theirs. After several such rows, one that should succeed is asked as a proof that
+    the rows are to blame.
     """
 
     def __init__(self, stage: RowStage, device: str) -> None:
@@ -33,12 +36,16 @@ class Batcher:
         self.function = stage.open(device)
         self.device = str(getattr(self.function, "device", device))  # what became of "auto"
         self.safe_rows: dict[int, int] = {}  # by shape
+        self._fitted_batches: dict[int, int] = {}  # by shape, since its safe size changed
+        self._failed_alone = 0  # rows, since a batch succeeded
+        self._witness: pa.RecordBatch | None = None  # a row that was answered
 
     def __call__(self, window: pa.RecordBatch) -> pa.Table:
         """The answers to `window`, row by row: the stage's schema, status, error."""
         sizes = self._sizes(window)
         order = np.argsort(-sizes, kind="stable")
         rows, sizes = window.take(pa.array(order)), sizes[order]
+        self._witness = self._witness or rows.slice(len(rows) - 1)  # the smallest is likeliest
         answers: list[pa.RecordBatch] = []
         start = 0
         while start < window.num_rows:
@@ -62,38 +69,63 @@ class Batcher:
     def _batch(self, batch: pa.RecordBatch, shape: int) -> list[pa.RecordBatch]:
         trial = _Trial()
         answers = self._answer(batch, trial)
-        if trial.fitted and trial.fitted < batch.num_rows and trial.out_of_memory:
+        if trial.too_large and trial.fitted:
             self.safe_rows[shape] = trial.fitted
+            self._fitted_batches[shape] = 0
             logger.warning(
-                "stage %s: %d rows at once do not fit the device's memory; %d from here on",
+                "stage %s: %d rows at once do not fit the device's memory; %d for now",
                 *(self.stage.name, batch.num_rows, trial.fitted),
             )
-        if trial.error is not None and not trial.fitted and batch.num_rows >= ALL_FAILED_ROWS:
-            raise RowsError(
-                f"stage {self.stage.name}: all {batch.num_rows} rows of a batch failed, each alone "
-                f"({_describe(trial.error)}); look at the model and the device, not at the rows"
-            ) from trial.error
+        elif batch.num_rows == self.safe_rows.get(shape):
+            self._grow(shape)
         return answers
+
+    def _grow(self, shape: int) -> None:
+        """Another batch of the safe size has fitted; after enough of them, twice the size may."""
+        self._fitted_batches[shape] += 1
+        if self._fitted_batches[shape] >= RETRY_BATCHES:
+            self._fitted_batches[shape] = 0
+            self.safe_rows[shape] = min(2 * self.safe_rows[shape], self.stage.batch_rows)
 
     def _answer(self, batch: pa.RecordBatch, trial: "_Trial") -> list[pa.RecordBatch]:
         """Answers to `batch`; where it fails as a whole, to its halves."""
-        error = None
+        answers = self._ask(batch)
+        if not isinstance(answers, Exception):
+            trial.fitted = max(trial.fitted, batch.num_rows)
+            self._failed_alone, self._witness = 0, batch.slice(0, 1)
+            return [self._complete(batch, answers)]
+        error = answers
+        if batch.num_rows == 1:
+            trial.failed_alone += 1
+            self._failed_alone += 1
+            if self._failed_alone % SUSPICIOUS_ROWS == 0:
+                self._prove_rows_guilty(error)
+            return [self._failed(error)]
+        failed_before, half = trial.failed_alone, (batch.num_rows + 1) // 2
+        parts = self._answer(batch.slice(0, half), trial) + self._answer(batch.slice(half), trial)
+        if is_out_of_memory(error) and trial.failed_alone == failed_before:
+            trial.too_large = True  # no single row explains it, so their number does
+        return parts
+
+    def _ask(self, batch: pa.RecordBatch) -> pa.RecordBatch | Exception:
         try:
-            answers = self.function(batch)
+            return self.function(batch)
         except Exception as raised:
             # Its traceback holds on to the tensors that did not fit.
             error = raised.with_traceback(None)
-        if error is None:
-            trial.fitted = max(trial.fitted, batch.num_rows)
-            return [self._complete(batch, answers)]
-        trial.error = error
         if is_out_of_memory(error):
-            trial.out_of_memory = True
             release_memory()
-        if batch.num_rows == 1:
-            return [self._failed(error)]
-        half = (batch.num_rows + 1) // 2
-        return self._answer(batch.slice(0, half), trial) + self._answer(batch.slice(half), trial)
+        return error
+
+    def _prove_rows_guilty(self, error: Exception) -> None:
+        """Ask a row that should succeed; raises RowsError where it fails, too."""
+        assert self._witness is not None
+        if isinstance(self._ask(self._witness), Exception):
+            raise RowsError(
+                f"stage {self.stage.name}: {self._failed_alone} rows in a row failed "
+                f"({_describe(error)}), and so does one that should not; look at the model and the "
+                "device, then run again: what is committed is kept"
+            ) from error
 
     def _complete(self, batch: pa.RecordBatch, answers: pa.RecordBatch) -> pa.RecordBatch:
         schema = pa.schema([*self.stage.schema, *OUTCOME])
@@ -118,8 +150,8 @@ class _Trial:
     """What came of a batch and its parts."""
 
     fitted: int = 0  # rows of the largest part that succeeded
-    out_of_memory: bool = False
-    error: Exception | None = None  # the last one
+    failed_alone: int = 0  # rows
+    too_large: bool = False  # a part ran out of memory though each of its rows fits
 
 
 def is_out_of_memory(error: BaseException) -> bool:

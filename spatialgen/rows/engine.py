@@ -6,14 +6,13 @@ batches that it would have made.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
 
 import lance
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -60,12 +59,13 @@ def answer_rows(
     runner: Runner,
     *,
     target: Target | None = None,
+    label: str = "",
     quiet: bool = False,
 ) -> Counts:
     """Give every row of `source` (row_id, in its order, and the stage's key columns) an answer.
 
     Answers are in `lake.memo(stage.name, stage.schema)` afterwards. Interrupted, it commits the
-    finished windows first.
+    finished windows first. The progress is called `label` (default: the stage's name).
     """
     memo = lake.memo(stage.name, stage.schema)
     asked, unanswered, questions = count_unanswered(lake, stage, source)
@@ -73,13 +73,14 @@ def answer_rows(
     if questions == 0 and target is None:
         return counts
     with (
-        Progress(lake, stage, questions, counts.reused, quiet=quiet) as progress,
+        Progress(lake, label or stage.name, questions, counts.reused, quiet=quiet) as progress,
         _Commits(memo, stage, progress, counts) as commits,
     ):
         windows = _windows(lake, stage, source, commits, target, progress)
         for result in runner.run(stage, windows):
             commits.add(result)
-    memo.compact(spill=lake.spill)
+    if counts.computed:
+        memo.compact()
     return counts
 
 
@@ -132,10 +133,13 @@ def _windows(
 
 
 def rounds(
-    stage: RowStage, source: lance.LanceDataset | pa.Table, round_rows: int
+    stage: RowStage,
+    source: lance.LanceDataset | pa.Table,
+    round_rows: int,
+    columns: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
-    """Stretches of `source` with their keys, in its order."""
-    columns = ["row_id", *stage.key]
+    """Stretches of `source` in its order: key, row_id, the stage's key columns, then `columns`."""
+    columns = list(dict.fromkeys(["row_id", *stage.key, *columns]))
     if isinstance(source, pa.Table):
         batches = iter(source.select(columns).to_batches(max_chunksize=round_rows))
     else:
@@ -163,10 +167,8 @@ def _with_keys(stage: RowStage, rows: pa.Table) -> pa.Table:
 
 def pending_rows(lake: Lake, stage: RowStage, rows: pa.Table) -> pa.Table:
     """The rows of a round that have no answer, equal questions once, in row_id order."""
-    with lake.memo(stage.name, stage.schema).pending(rows, attempt=stage.attempt) as reader:
-        pending = reader.read_all()
-    _, first = np.unique(pending["key"].to_numpy(), return_index=True)
-    return pending.take(pa.array(np.sort(first))).combine_chunks()
+    memo = lake.memo(stage.name, stage.schema)
+    return memo.pending(rows, attempt=stage.attempt).combine_chunks()
 
 
 class _Commits:
@@ -193,7 +195,7 @@ class _Commits:
 
     def add(self, result: Result) -> None:
         """Take a window's answers; commit if it is time to."""
-        self.finished.append(self._as_memo_rows(result))
+        self.finished.append(memo_rows(self.memo, self.stage, result.window, result.answers))
         failed = len(result.window) - pc.sum(pc.equal(result.answers["status"], OK)).as_py()
         self.counts.computed += len(result.window)
         self.counts.failed += failed
@@ -210,15 +212,14 @@ class _Commits:
                 self.memo.append(pa.concat_tables(self.finished))
                 self.finished.clear()
 
-    def _as_memo_rows(self, result: Result) -> pa.Table:
-        rows = len(result.window)
-        columns = {
-            "key": result.window["key"],
-            "row_id": result.window["row_id"],
-            "fp": pa.repeat(self.stage.fp, rows),
-            "attempt": pa.repeat(pa.scalar(self.stage.attempt, pa.int32()), rows),
-            "committed": pa.repeat(pa.scalar(datetime.now(UTC), TIMESTAMP), rows),
-        }
-        for name in result.answers.column_names:
-            columns[name] = result.answers[name]
-        return pa.table([columns[name] for name in self.memo.schema.names], schema=self.memo.schema)
+
+def memo_rows(memo: Memo, stage: RowStage, asked: pa.Table, answers: pa.Table) -> pa.Table:
+    """Rows for the memo: the questions (key, row_id) and their answers (result, status, error)."""
+    columns = {
+        "key": asked["key"],
+        "row_id": asked["row_id"],
+        "fp": pa.repeat(stage.fp, asked.num_rows),
+        "attempt": pa.repeat(pa.scalar(stage.attempt, pa.int32()), asked.num_rows),
+        "committed": pa.repeat(pa.scalar(datetime.now(UTC), TIMESTAMP), asked.num_rows),
+    } | {name: answers[name] for name in answers.column_names}
+    return pa.table([columns[name] for name in memo.schema.names], schema=memo.schema)

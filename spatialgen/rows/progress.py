@@ -1,20 +1,20 @@
 """How far a row stage is: a bar for who watches it, and a status file for every other shell."""
 
-import json
+import glob
 import os
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from spatialgen.lake.lake import Lake
-from spatialgen.rows.stage import RowStage
 
 if TYPE_CHECKING:
     from spatialgen.rows.runner import Result
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 1.0  # of the status file
 LOG_SECONDS = 30.0  # between lines where no terminal shows the bar
 RUNNING, FINISHED, INTERRUPTED = "running", "finished", "interrupted"
-FAILED, DIED = "failed", "died"
+FAILED, DIED, SILENT = "failed", "died", "silent"
+SILENT_SECONDS = 900.0  # a slow window takes minutes
 BAR = (
     "{desc} {percentage:3.0f}%|{bar}| {n_fmt} done, {left} left, {rate_fmt}, "
     "ETA {remaining}{postfix}"
@@ -33,10 +34,10 @@ BAR = (
 class Status:
     """The state of one run of a row stage, as its status file has it."""
 
-    stage: str
+    stage: str  # or what the run is called
     host: str
     pid: int
-    started: str  # UTC, ISO 8601
+    started: datetime  # UTC
     state: str = RUNNING
     total: int = 0  # rows to do in this run
     done: int = 0  # of these
@@ -61,6 +62,9 @@ class Status:
         )
 
 
+STATUS = TypeAdapter(Status)
+
+
 def status_folder(store_root: Path) -> Path:
     """Where the status files of a store are."""
     return store_root / "status"
@@ -70,16 +74,16 @@ class Progress:
     """Shows and writes down how far a run is; a context manager around it."""
 
     def __init__(
-        self, lake: Lake, stage: RowStage, total: int, reused: int, *, quiet: bool = False
+        self, lake: Lake, label: str, total: int, reused: int, *, quiet: bool = False
     ) -> None:
         host, pid = socket.gethostname(), os.getpid()
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        self.status = Status(stage.name, host, pid, started, total=total, reused=reused)
+        started = datetime.now(UTC).replace(microsecond=0)
+        self.status = Status(label, host, pid, started, total=total, reused=reused)
         self.questions = total
-        self.path = status_folder(lake.store_root) / f"{stage.name}-{host}-{pid}.json"
+        self.path = status_folder(lake.store_root) / f"{label}@{host}@{pid}.json"
         self.bar = _Bar(
             total=total,
-            desc=stage.name,
+            desc=label,
             unit=" rows",
             bar_format=BAR,
             dynamic_ncols=True,
@@ -141,11 +145,11 @@ class Progress:
         self._written = time.perf_counter()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self.path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(asdict(self.status)), encoding="utf-8")
+        scratch.write_bytes(STATUS.dump_json(self.status))
         scratch.replace(self.path)
 
     def _forget_ended_runs(self) -> None:
-        for path in self.path.parent.glob(f"{self.status.stage}-*.json"):
+        for path in self.path.parent.glob(f"{glob.escape(self.status.stage)}@*.json"):
             status = read_status(path)
             if status is None or status.state != RUNNING:
                 path.unlink(missing_ok=True)
@@ -161,14 +165,20 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # it takes no [] at run time
 
 
 def read_status(path: Path) -> Status | None:
-    """The status in a file, `died` if its process is gone; None where there is no status."""
+    """The status in a file; None where there is none.
+
+    A running one is `died` if its process is gone, and `silent` if it runs on another host and has
+    said nothing for long.
+    """
     try:
-        status = Status(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        status = STATUS.validate_json(path.read_bytes())
+        age = time.time() - path.stat().st_mtime
+    except (OSError, ValueError):
         return None
-    here = status.host == socket.gethostname()
-    if status.state == RUNNING and here and not _is_alive(status.pid):
-        status.state = DIED
+    if status.state == RUNNING and status.host == socket.gethostname():
+        status.state = RUNNING if _is_alive(status.pid) else DIED
+    elif status.state == RUNNING and age > SILENT_SECONDS:
+        status.state = SILENT
     return status
 
 
@@ -181,7 +191,7 @@ def read_statuses(store_root: Path) -> list[Status]:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

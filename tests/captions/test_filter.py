@@ -1,5 +1,6 @@
 import pickle
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import lance
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from spatialgen.captions import filter as filter_module
 from spatialgen.captions.estimate import estimate_filter, expected_questions
 from spatialgen.captions.filter import Judge, filter_stage
-from spatialgen.captions.gold import measure
+from spatialgen.captions.gold import measure, read_gold
 from spatialgen.captions.publish import SpatialTarget, publish_captions, spatial_type_sql
-from spatialgen.errors import InputError, ParamsError
+from spatialgen.errors import InputError, ParamsError, RowsError
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, CAPTIONS
@@ -22,7 +23,7 @@ from spatialgen.params import FilterParams, Params, load_params
 from spatialgen.rows import engine
 from spatialgen.rows.engine import answer_rows
 from spatialgen.rows.runner import Inline
-from tests.captions.models import save_tiny
+from tests.captions.models import save_tiny, tiny_qwen2
 from tests.conftest import REPOSITORY, compute_params
 
 COMPUTE = compute_params(batch_rows=16, device="cpu")
@@ -67,7 +68,7 @@ def judge_all(lake: Lake, params: FilterParams) -> list[dict[str, object]]:
     candidates, stage = lake["candidates"].dataset(), filter_stage(params, COMPUTE)
     target = SpatialTarget(lake, stage, params) if params.target_samples else None
     answer_rows(lake, stage, candidates, Inline("cpu"), target=target, quiet=True)
-    publish_captions(lake, stage, candidates, params, COMPUTE)
+    publish_captions(lake, stage, candidates, params)
     rows: list[dict[str, object]] = lake["captions"].dataset().to_table().to_pylist()
     return rows
 
@@ -95,6 +96,21 @@ def test_hostile_captions_are_rows_with_an_answer_or_an_error(
             assert row["tier"] == "tiny"
             total = row["p_strong"] + row["p_weak"] + row["p_none"]  # type: ignore[operator]
             assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_a_judge_without_numbers_is_an_error_never_a_class(lake: Lake, tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "nan")
+    broken = tiny_qwen2()
+    broken.model.norm.weight.data[0] = float("nan")
+    broken.save_pretrained(folder)
+    params = filter_params(model=str(folder))
+    candidates_of(lake, ["猫", "狗"])
+    rows = judge_all(lake, params)
+    assert {row["spatial_type"] for row in rows} == {None}
+    assert all("not finite" in str(row["error"]) for row in rows)
+    candidates_of(lake, [f"猫{n}" for n in range(40)])
+    with pytest.raises(RowsError, match="not finite"):
+        judge_all(lake, params)
 
 
 def test_columns_are_as_declared(lake: Lake, params: FilterParams) -> None:
@@ -210,21 +226,30 @@ def test_a_target_publishes_the_shortest_prefix_that_holds_it(
 
 
 def test_gold_is_judged_like_any_caption(lake: Lake, params: FilterParams, tmp_path: Path) -> None:
-    candidates_of(lake, ["猫", "狗"])
+    candidates = candidates_of(lake, ["猫", "狗"])
     rows = judge_all(lake, params)
     gold = tmp_path / "gold.jsonl"
     lines = [
         f'{{"caption": "{row["caption"]}", "spatial_type": "{row["spatial_type"]}"}}'
         for row in rows
     ]
-    gold.write_text(
-        "\n".join([*lines, '{"caption": "大象", "spatial_type": "none"}']), encoding="utf-8"
-    )
-    params = params.model_copy(update={"gold": str(gold)})
-    found = measure(lake, filter_stage(params, COMPUTE), params, COMPUTE, Inline("cpu"))
-    assert found["n"] == 3
-    assert lake.memo("filter", filter_stage(params, COMPUTE).schema).count_rows() == 3
-    assert measure(lake, filter_stage(params, COMPUTE), filter_params(), COMPUTE, Inline()) == {}
+    stage = filter_stage(params, COMPUTE)
+
+    def measured(*more: str) -> dict[str, Any]:
+        gold.write_text("\n".join([*lines, *more]), encoding="utf-8")
+        captions = read_gold(gold)
+        answer_rows(lake, stage, captions, Inline("cpu"), quiet=True)
+        return measure(lake, stage, captions, candidates, params)
+
+    found = measured()
+    assert found["gold"]["n"] == 2
+    assert found["gold"]["macro_f1"]["value"] == 1
+    share = found["spatial_share"]
+    other = '{"caption": "大象", "spatial_type": "none"}'
+    assert measured(other)["spatial_share"] == share, "of the candidates alone"
+    assert lake.memo("filter", stage.schema).count_rows() == 3
+    lines.clear()
+    assert set(measured(other)) == {"gold"}, "foreign gold says nothing about these rows"
 
 
 def test_a_stage_pickles_so_that_other_processes_can_run_it(params: FilterParams) -> None:

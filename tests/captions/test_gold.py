@@ -40,6 +40,17 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
         read_gold(file)
 
 
+def test_web_text_is_read_as_it_is(tmp_path: Path) -> None:
+    """Line separators of Unicode are text in JSON; a byte order mark is none."""
+    row = {"caption": "猫\u2028狗\u0085", "spatial_type": "none"}
+    file = tmp_path / "gold.jsonl"
+    file.write_text("\ufeff" + json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    assert read_gold(file)["caption"].to_pylist() == [row["caption"]]
+    file.write_text('{"caption": "\\ud83d", "spatial_type": "none"}', encoding="utf-8")
+    with pytest.raises(InputError, match=r"gold.jsonl:1: no JSON object"):
+        read_gold(file)
+
+
 def test_a_missing_gold_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"filter.gold = .* cannot be read"):
         read_gold(tmp_path / "none.jsonl")
@@ -55,13 +66,16 @@ def test_agreement_is_what_counting_by_hand_gives(pairs: list[tuple[str, str | N
     assert precision["value"] == (pytest.approx(hits / selected, abs=1e-6) if selected else None)
     assert recall["value"] == (pytest.approx(hits / true, abs=1e-6) if true else None)
     assert (precision["n"], recall["n"], found["n"]) == (selected, true, len(pairs))
+    assert found["unanswered"] == sum(p is None for _, p in pairs)
     f1 = []
     for name in ("strong", "weak", "none"):
-        right = sum(t == p == name for t, p in [(t, p or "none") for t, p in pairs])
-        both = sum(t == name for t, _ in pairs) + sum((p or "none") == name for _, p in pairs)
-        f1.append(2 * right / both if both else 0.0)
-        if pairs:
+        right = sum(t == p == name for t, p in pairs)
+        both = sum(t == name for t, _ in pairs) + sum(p == name for _, p in pairs)
+        if both:
+            f1.append(2 * right / both)
             assert found[name]["f1"]["value"] == pytest.approx(f1[-1], abs=1e-6)
+        else:
+            assert found[name]["f1"]["value"] is None, "a class that never occurs is no zero"
     if pairs:
         assert found["macro_f1"]["value"] == pytest.approx(np.mean(f1), abs=1e-6)
         assert found["macro_f1"]["lo"] <= found["macro_f1"]["hi"]

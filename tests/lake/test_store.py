@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spatialgen.lake import store
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import RUNS_SCHEMA
 from spatialgen.lake.store import Memo
@@ -42,13 +44,13 @@ def wanted(*keys: int) -> pa.Table:
 
 
 def pending(memo: Memo, *keys: int, attempt: int = 1) -> list[int]:
-    with memo.pending(wanted(*keys), attempt=attempt) as reader:
-        return list(reader.read_all()["key"].to_pylist())
+    return list(memo.pending(wanted(*keys), attempt=attempt)["key"].to_pylist())
 
 
 def answers(memo: Memo, *keys: int) -> dict[int, str]:
-    with memo.answers(wanted(*keys)) as reader:
-        return {row["key"]: row["label"] for row in reader.read_all().to_pylist()}
+    rows = memo.answers(wanted(*keys)["key"]).to_pylist()
+    assert len(rows) == len({row["key"] for row in rows})
+    return {row["key"]: row["label"] for row in rows}
 
 
 def test_pending_is_what_has_no_answer_in_row_id_order(lake: Lake) -> None:
@@ -57,6 +59,30 @@ def test_pending_is_what_has_no_answer_in_row_id_order(lake: Lake) -> None:
     answer(memo, (1, 1, "ok", "a"), (2, 1, "permanent", "b"), (9, 1, "ok", "z"))
     assert pending(memo, 1, 2, 3) == [3]
     assert repr(memo) == "<Memo filter.lance: 3 rows>"
+
+
+def test_pending_asks_equal_keys_once_by_the_lowest_row_id(lake: Lake) -> None:
+    rows = pa.table({"key": [5, 6, 5], "row_id": [3, 2, 1]})
+    assert lake.memo("filter", RESULT).pending(rows).to_pylist() == [
+        {"key": 5, "row_id": 1},
+        {"key": 6, "row_id": 2},
+    ]
+
+
+@pytest.mark.parametrize("slab", [1, 3, 1000])
+def test_compaction_and_look_ups_go_through_the_store_in_parts(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, slab: int
+) -> None:
+    monkeypatch.setattr(store, "SLAB_ROWS", slab)
+    memo = lake.memo("filter", RESULT)
+    keys = [-(2**63) + 1, -5, 0, 7, 2**63 - 1]
+    for label in ("first", "second"):
+        answer(memo, *((key, 1, "ok", label) for key in keys))
+    assert answers(memo, *keys) == dict.fromkeys(keys, "second")
+    memo.compact()
+    assert memo.count_rows() == 5
+    assert answers(memo, *keys) == dict.fromkeys(keys, "second")
+    assert pending(memo, 8, *keys) == [8]
 
 
 def test_a_transient_failure_is_asked_again_when_attempt_is_raised(lake: Lake) -> None:

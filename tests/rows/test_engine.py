@@ -74,9 +74,8 @@ def test_failed_rows_are_asked_again_when_attempt_is_raised(lake: Lake) -> None:
     assert run(lake, Lengths(), rows, attempt=2).computed == 1
     best = lake.memo("demo", stage_of(Lengths()).schema)
     assert [row["status"] for row in answers(lake, stage_of(Lengths()))].count("transient") == 1
-    key = pa.table({"key": [row["key"] for row in answers(lake, stage_of(Lengths()))]})
-    with best.answers(key) as reader:
-        assert set(reader.read_all()["status"].to_pylist()) == {"ok"}
+    keys = pa.chunked_array([[row["key"] for row in answers(lake, stage_of(Lengths()))]])
+    assert set(best.answers(keys)["status"].to_pylist()) == {"ok"}
 
 
 def test_what_was_finished_is_committed_when_the_run_breaks(lake: Lake) -> None:
