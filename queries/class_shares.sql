@@ -6,7 +6,7 @@ with counted as (
     union all
     select 'spatial', count(*) from captions where spatial_type in ('strong', 'weak')
 ), shared as (
-    select class, captions, n, captions / n as p, 1.96 as z
+    select class, captions, n, captions / nullif(n, 0) as p, 1.96 as z
     from counted cross join (select count(*) as n from captions)
 )
 select

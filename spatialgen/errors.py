@@ -56,6 +56,11 @@ def explain(error: BaseException) -> SpatialgenError | None:
             f"the disk is full{place}: everything committed so far is kept; free some space "
             '("spatialgen store gc", "dvc gc --workspace") and run the same command again'
         )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return LakeError(
+            f"{error.filename or 'the store'} may not be written ({error.strerror}); change its "
+            "owner or mode, or set SPATIALGEN_STORE to a folder of your own"
+        )
     if "Out of Memory Error" in str(error):  # DuckDB's
         return ParamsError(
             f"the memory limit is too small for this many threads ({str(error).splitlines()[0]}); "

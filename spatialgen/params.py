@@ -6,6 +6,7 @@ in no stage's `params:`. Unknown keys are errors, never ignored.
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,17 +63,21 @@ class FilterParams(Section):
     labels: LabelParams
     dtype: Literal["auto", "float32", "float16", "bfloat16"]  # auto: what the device does well
     min_probability: float = Field(ge=0, le=1)  # of strong + weak, for a row to be spatial
-    target_samples: int | None = Field(ge=1)  # stop at so many spatial rows; null: judge all
+    target_samples: int | None = Field(
+        ge=1, le=10**12, strict=True
+    )  # stop at so many spatial rows; null: judge all
     gold: str | None  # labelled JSONL to measure against; null: do not
-    attempt: int = Field(ge=1)  # raise it to ask again what failed for a passing reason
+    attempt: int = Field(
+        ge=1, lt=2**31, strict=True
+    )  # raise it to ask again what failed for a passing reason
 
 
 class ComputeParams(Section):
-    """Speed only: no value here changes a row."""
+    """Speed only: no value here changes a class, and probabilities agree within 1e-3."""
 
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")  # auto: cuda where there is one
     batch_rows: int = Field(ge=1, le=512)  # rows that a model answers at once, at most
-    memory: str = Field(pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$")  # that DuckDB may use
+    memory: str = Field(pattern=r"^[1-9]\d*(\.\d+)?\s*[MGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
 
 
@@ -85,18 +90,35 @@ class Params(Section):
     compute: ComputeParams
 
 
-def load_params(path: Path | str = "params.yaml") -> Params:
-    """Read and check `path`; raises ParamsError naming the key, its value and the remedy."""
+def load_params(
+    path: Path | str = "params.yaml", overrides: Mapping[str, Any] | None = None
+) -> Params:
+    """Read and check `path`, with `overrides` by dotted key (`filter.attempt`) in place.
+
+    Raises ParamsError naming the key, its value and the remedy.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path} does not exist in {os.getcwd()}; run from the project") from None
     try:
-        return Params.model_validate(yaml.safe_load(text))
+        values = yaml.safe_load(text)
+        for key, value in (overrides or {}).items():
+            _override(values, key, value)
+        return Params.model_validate(values)
     except yaml.YAMLError as error:
         raise ParamsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise ParamsError(f"{path}: {_explain(error)}") from None
+
+
+def _override(values: Any, key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values.get(section) if isinstance(values, dict) else None
+    if not isinstance(values, dict) or name not in values:
+        raise ParamsError(f"there is no {key} to override; see params.yaml")
+    values[name] = value
 
 
 def _explain(error: ValidationError) -> str:

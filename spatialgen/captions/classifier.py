@@ -8,6 +8,7 @@ captions, so its keys and values are computed once and shared.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CLASSES = ("strong", "weak", "none")
+TOLERANCE, HALF_TOLERANCE = 1e-4, 0.05  # of a probability, in float32 and in 16 bit
 MAX_CAPTION_TOKENS = 512  # ten times the longest caption of Wukong; more is no caption
 
 
@@ -52,6 +54,8 @@ class CaptionClassifier:
                 f"filter.prompt takes {taken} tokens, and the model reads {context}; shorten it"
             )
         self._prefix = self._prefix_cache()
+        self._pads = True
+        self._find_exact_way()
 
     @classmethod
     def from_pretrained(
@@ -75,16 +79,21 @@ class CaptionClassifier:
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is enough
+        folder = Path(model).expanduser()
+        model = str(folder) if folder.is_dir() else model
         try:
             place = choose_device(device)
             tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-            network = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 model,
                 revision=revision,
                 dtype=getattr(torch, choose_dtype(dtype, place)),
                 use_safetensors=True,
+                output_loading_info=True,
             )
-            network.to(place)  # type: ignore[arg-type]  # transformers wraps the annotation away
+            network, loading = loaded
+            _check_weights(loading)
+            network.to(place)
             if not tokenizer.encode(PROBE):
                 raise ValueError("its tokenizer has no vocabulary")
         except Exception as error:  # each of its many parts has errors of its own
@@ -119,11 +128,42 @@ class CaptionClassifier:
 
         if not captions:
             return np.zeros((0, len(CLASSES)), np.float32)
+        if not self._pads and len(set(map(len, captions))) > 1:
+            return self._by_length(captions)
         with torch.inference_mode():
             logits = self._next_token_logits([[*ids, *self.tokens.suffix] for ids in captions])
             labels = logits[:, self.tokens.labels].float().softmax(-1)
         result: NDArray[np.float32] = labels.cpu().numpy()
         return result
+
+    def _by_length(self, captions: Sequence[list[int]]) -> NDArray[np.float32]:
+        found = np.zeros((len(captions), len(CLASSES)), np.float32)
+        lengths = np.array([len(ids) for ids in captions])
+        for length in np.unique(lengths):
+            rows = np.nonzero(lengths == length)[0]
+            found[rows] = self.probabilities([captions[int(row)] for row in rows])
+        return found
+
+    def _find_exact_way(self) -> None:
+        """Keep to whole prompts, or to captions of one length, where the model's answers need it.
+
+        Some architectures place tokens by their position in the batch, or read through padding.
+        """
+        probes = self.tokenise([PROBE, PROBE[:2], PROBE * 3])
+        prefix, self._prefix = self._prefix, None
+        alone = np.concatenate([self.probabilities([ids]) for ids in probes])
+        if prefix is not None:
+            self._prefix = prefix
+            if self._agrees(probes, alone):
+                return
+            logger.info("%s shares no prefix: answers would differ", type(self.model).__name__)
+            self._prefix = None
+        self._pads = self._agrees(probes, alone)
+
+    def _agrees(self, probes: list[list[int]], alone: NDArray[np.float32]) -> bool:
+        tolerance = TOLERANCE if self.model.dtype.itemsize >= 4 else HALF_TOLERANCE
+        difference = np.abs(self.probabilities(probes) - alone)
+        return not (difference > tolerance).any()  # NaN is for the batches to report
 
     def _next_token_logits(self, tails: list[list[int]]) -> "torch.Tensor":
         import torch
@@ -154,13 +194,14 @@ class CaptionClassifier:
         from transformers import DynamicCache
         from transformers.cache_utils import DynamicLayer
 
+        if not self.tokens.prefix:
+            return None
         ids = torch.tensor([self.tokens.prefix], device=self.model.device)
         with torch.inference_mode():
             output = self.model(ids, use_cache=True, logits_to_keep=1)
         cache = getattr(output, "past_key_values", None)
         if isinstance(cache, DynamicCache) and all(type(x) is DynamicLayer for x in cache.layers):
             return cache
-        logger.info("%s shares no prefix; whole prompts it is", type(self.model).__name__)
         return None
 
     def _pad_id(self) -> int:
@@ -181,6 +222,15 @@ def pad_left(tails: Sequence[list[int]], *, past: int, pad: int) -> dict[str, ND
         mask[row, past + width - len(tail) :] = 1
     positions = np.maximum(mask.cumsum(1) - 1, 0)[:, past:]
     return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
+def _check_weights(loading: Mapping[str, Any]) -> None:
+    """Raise where the file and the architecture hold different weights: transformers would fill
+    those that are missing with random numbers.
+    """
+    for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if names := sorted(map(str, loading.get(kind, ()))):
+            raise ValueError(f"{kind.replace('_keys', '')} weights: {', '.join(names)[:200]}")
 
 
 def choose_device(device: str) -> str:

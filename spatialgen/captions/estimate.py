@@ -1,7 +1,6 @@
 """What stage filter would cost."""
 
 import math
-from functools import partial
 
 import pyarrow as pa
 
@@ -21,17 +20,14 @@ def estimate_filter(lake: Lake, params: Params, sample_rows: int) -> Estimate:
         lake["candidates"].dataset(),
         params.compute.device,
         sample_rows=sample_rows,
-        to_do=partial(expected_questions, params.filter),
+        rows_needed=lambda answers: rows_needed(params.filter, answers),
     )
 
 
-def expected_questions(params: FilterParams, rows: int, questions: int, answers: pa.Table) -> int:
-    """How many of the open questions a run asks before it has `params.target_samples`.
-
-    The share of spatial rows among `answers` (a random draw) is taken for all rows.
-    """
+def rows_needed(params: FilterParams, answers: pa.Table) -> float:
+    """Rows that hold `params.target_samples` spatial ones if all are as `answers`; inf for all."""
     if params.target_samples is None:
-        return questions
+        return math.inf
     connection = duck.connect()
     try:
         connection.register("answers", answers)
@@ -41,5 +37,4 @@ def expected_questions(params: FilterParams, rows: int, questions: int, answers:
         ).fetchall()
     finally:
         connection.close()
-    needed = params.target_samples / share if share else math.inf
-    return int(min(questions, max(needed - (rows - questions), 0)))
+    return params.target_samples / share if share else math.inf

@@ -51,37 +51,54 @@ def tokenise_prompt(
 
     `labels` are the answers by class, each one token; raises ParamsError where one is not.
     """
-    text = prompt
-    if tokenizer.chat_template:
-        text = str(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-            )
-        )
+    text = _in_chat_template(tokenizer, prompt)
     before, after = text.split(PLACEHOLDER)
     prefix, suffix = _encode(tokenizer, before), _encode(tokenizer, after)
     caption = _encode(tokenizer, PROBE)
     if _encode(tokenizer, before + PROBE + after) != prefix + caption + suffix:
         raise ParamsError(
             "filter.prompt: this tokenizer joins the caption to the text around it; put "
-            f"{PLACEHOLDER} on a line of its own"
+            f"{PLACEHOLDER} on a line of its own, and take a model with a byte-level tokenizer"
         )
-    return PromptTokens(prefix, suffix, _label_tokens(tokenizer, labels, suffix))
+    return PromptTokens(prefix, suffix, _label_tokens(tokenizer, labels, after))
+
+
+def _in_chat_template(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
+    if not tokenizer.chat_template:
+        return prompt
+    try:
+        text = str(
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+            )
+        )
+    except Exception as error:  # a template is a program
+        raise ParamsError(
+            f"the model's chat template does not run ({' '.join(str(error).split())[:200]}); "
+            "give filter.model a tokenizer whose template takes one user message"
+        ) from None
+    if text.count(PLACEHOLDER) != 1:
+        raise ParamsError(
+            f"the model's chat template shows the prompt {text.count(PLACEHOLDER)} times; give "
+            "filter.model a tokenizer whose template shows a user message once"
+        )
+    return text
 
 
 def _label_tokens(
-    tokenizer: "PreTrainedTokenizerBase", labels: Mapping[str, str], suffix: list[int]
+    tokenizer: "PreTrainedTokenizerBase", labels: Mapping[str, str], after: str
 ) -> list[int]:
-    tokens = []
+    """The token of each label where it stands, behind the prompt."""
+    suffix, tokens = _encode(tokenizer, after), []
     for name, label in labels.items():
-        ids = _encode(tokenizer, label)
-        if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
-            pieces = tokenizer.convert_ids_to_tokens(ids)
+        ids = _encode(tokenizer, after + label)
+        if ids[:-1] != suffix or ids[-1] == tokenizer.unk_token_id:
+            pieces = tokenizer.convert_ids_to_tokens(_encode(tokenizer, label))
             raise ParamsError(
-                f"filter.labels.{name} = {label!r} is {len(ids)} tokens to this model ({pieces}); "
-                "choose a label that is one token, such as A, B or C"
+                f"filter.labels.{name} = {label!r} is not one token behind the prompt ({pieces}); "
+                "choose a label that is, such as A, B or C"
             )
-        tokens += ids
+        tokens.append(ids[-1])
     if len(set(tokens)) < len(tokens):
         raise ParamsError(f"filter.labels = {dict(labels)} are not distinct; give each its own")
     return tokens

@@ -79,6 +79,9 @@ def estimate(
     gpu_hour_price: Annotated[
         float | None, typer.Option(min=0, help="of one device, in any currency: adds the price")
     ] = None,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", help="section.key=value for this time")
+    ] = None,
     sample: Annotated[int, typer.Option(min=1, help="rows to answer for the measurement")] = 1024,
     format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
 ) -> None:
@@ -91,7 +94,8 @@ def estimate(
 
     os.chdir(find_root())  # params name paths from there
     estimates = {RowStageName.filter: estimate_filter}
-    found = estimates[stage](Lake("lake"), load_params(), sample)
+    params = load_params(overrides=_parse_overrides(set_param or []))
+    found = estimates[stage](Lake("lake"), params, sample)
     print_table(forecast(found, gpu_hour_price), format)
 
 
@@ -123,16 +127,15 @@ def seed() -> None:
     from spatialgen.project import find_root
 
     os.chdir(find_root())  # params name paths from there
-    lake = Lake("lake")
+    lake, params = Lake("lake"), load_params()
     print_table(seed_store(lake), Format.table)
     if not lake["captions"].path.exists():
         return
-    if is_current("filter"):
-        params = load_params()
+    if is_current("filter", params.filter.model):
         added = seed_answers(lake, filter_stage(params.filter, params.compute))
         print(f"filter: {added} answers added")
     else:
-        print("filter: answers left out, for params or code have changed since (dvc status filter)")
+        print("filter: no answers added, for they may be of another model, prompt or code")
 
 
 @store.command()
@@ -160,6 +163,20 @@ def _read_query(query: str) -> str:
         known = ", ".join(map(str, sorted(Path("queries").glob("**/*.sql")))) or "none here"
         raise QueryError(f"{query} does not exist; queries: {known}")
     return path.read_text(encoding="utf-8")
+
+
+def _parse_overrides(pairs: list[str]) -> dict[str, object]:
+    import yaml
+
+    from spatialgen.errors import ParamsError
+
+    overrides = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ParamsError(f"-S {pair} has no key=value; write it like -S filter.attempt=2")
+        overrides[key] = yaml.safe_load(value)
+    return overrides
 
 
 def _parse_params(pairs: list[str]) -> dict[str, object]:

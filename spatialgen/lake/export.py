@@ -1,7 +1,10 @@
 """Tables as CSV files, for those who have no lake."""
 
+import contextlib
 from pathlib import Path
+from typing import BinaryIO
 
+import lance
 import pyarrow as pa
 import pyarrow.csv
 
@@ -24,31 +27,47 @@ def export_csv(
     UTF-8, RFC 4180, with a header, by the table's key. The file appears when it is complete; one
     that is there is replaced only with `force`.
     """
+    if not lake[table].exists:
+        raise QueryError(f"there is no table {table!r}; tables: {', '.join(lake.tables())}")
+    if where is not None and (not where.strip() or ";" in where):
+        raise QueryError(f"--where {where!r} is no condition; write one, such as p_strong > 0.9")
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file} is no ordinary file; name one that may be written")
     if file.exists() and not force:
         raise InputError(f"{file} exists; remove it, or replace it with --force")
     dataset = lake[table].dataset()
     columns = COLUMNS.get(table, [c.name for c in dataset.schema if not is_blob(c)])
-    try:
-        reader = dataset.scanner(
-            columns=columns, filter=where or ROWS.get(table), batch_size=BATCH_ROWS
-        ).to_reader()
-    except (OSError, ValueError) as error:
-        raise QueryError(
-            f"--where {where} does not run ({str(error).splitlines()[0][:200]}); use columns of "
-            f"{table}: spatialgen tables {table}"
-        ) from None
-    file.parent.mkdir(parents=True, exist_ok=True)
+    condition = ROWS.get(table) if where is None else where
     scratch = scratch_beside(file)
-    rows = 0
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with scratch.open("wb") as sink:
-            sink.write((",".join(columns) + "\n").encode())
-            options = pa.csv.WriteOptions(include_header=False)
-            with pa.csv.CSVWriter(sink, reader.schema, write_options=options) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-                    rows += batch.num_rows
+            rows = _write(dataset, columns, condition, sink)
         scratch.replace(file)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(
+                f"{file} cannot be written ({error.strerror}); name another file"
+            ) from None
+        raise QueryError(
+            f"--where {condition} does not run ({str(error).splitlines()[0][:200]}); use columns "
+            f"of {table}: spatialgen tables {table}"
+        ) from None
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+    return rows
+
+
+def _write(
+    dataset: lance.LanceDataset, columns: list[str], condition: str | None, sink: BinaryIO
+) -> int:
+    scanner = dataset.scanner(columns=columns, filter=condition, batch_size=BATCH_ROWS)
+    reader, rows = scanner.to_reader(), 0
+    sink.write((",".join(columns) + "\n").encode())
+    options = pa.csv.WriteOptions(include_header=False)
+    with pa.csv.CSVWriter(sink, reader.schema, write_options=options) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            rows += batch.num_rows
     return rows

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import lance
 import pyarrow as pa
+import yaml
 
 from spatialgen.errors import LakeError
 from spatialgen.lake.history import git
@@ -58,11 +59,19 @@ def _seed(table: Table) -> str:
     return "already there" if known else "added"
 
 
-def is_current(stage: str) -> bool:
-    """Whether DVC finds the stage's outs to be those of today's params and code."""
+def is_current(stage: str, model: str) -> bool:
+    """Whether the stage's outs come from today's params, code and `model`, as far as DVC sees.
+
+    DVC sees a model that is a dependency of the stage, or a hub id (a param, with its revision),
+    but not what is in a folder elsewhere.
+    """
     command = [sys.executable, "-m", "dvc", "status", "--json", stage]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode == 0 and json.loads(done.stdout) == {}
+    if done.returncode or json.loads(done.stdout):
+        return False
+    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
+    watched = [dep["path"] for dep in lock["stages"][stage]["deps"]]
+    return model in watched or not Path(model).expanduser().is_dir()
 
 
 def collect_garbage(lake: Lake, *, min_age_s: float, dry_run: bool) -> pa.Table:

@@ -31,6 +31,7 @@ TARGET_ROUND_ROWS = 16_384  # with a target: how far beyond it rows may be judge
 SCAN_ROWS = 65_536
 COMMIT_SECONDS = 5.0
 COMMIT_ROWS = 8192
+MAX_ROW_ID = 2**63 - 1
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
@@ -85,15 +86,24 @@ def answer_rows(
 
 
 def count_unanswered(
-    lake: Lake, stage: RowStage, source: lance.LanceDataset | pa.Table
+    lake: Lake,
+    stage: RowStage,
+    source: lance.LanceDataset | pa.Table,
+    *,
+    last_row_id: int = MAX_ROW_ID,
 ) -> tuple[int, int, int]:
-    """Rows of `source`, how many of them have no answer, and in how many distinct questions."""
+    """Rows of `source`, how many of them up to `last_row_id` have no answer, and in how many
+    distinct questions.
+    """
     memo = lake.memo(stage.name, stage.schema)
     lake.spill.mkdir(parents=True, exist_ok=True)
     connection = duck.connect(spill=lake.spill)
     try:
         connection.register("source", source)
-        connection.execute(f"create view wanted as select {key_sql(stage)} as key from source")
+        connection.execute(
+            f"create view wanted as select {key_sql(stage)} as key from source "
+            f"where row_id <= {last_row_id}"
+        )
         unanswered = memo.unanswered(connection, attempt=stage.attempt)
         ((rows, questions),) = connection.execute(
             f"select count(*), count(distinct key) from ({unanswered})"

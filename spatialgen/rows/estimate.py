@@ -1,5 +1,6 @@
 """What a row stage would cost: rows to do, counted, and their speed, measured on some of them."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,13 @@ import pyarrow as pa
 
 from spatialgen.lake.lake import Lake
 from spatialgen.rows.batcher import Batcher
-from spatialgen.rows.engine import SCAN_ROWS, count_unanswered, pending_rows, rounds
+from spatialgen.rows.engine import (
+    SCAN_ROWS,
+    TARGET_ROUND_ROWS,
+    count_unanswered,
+    pending_rows,
+    rounds,
+)
 from spatialgen.rows.stage import RowStage
 
 
@@ -40,12 +47,12 @@ def estimate_rows(
     device: str,
     *,
     sample_rows: int = 1024,
-    to_do: Callable[[int, int, pa.Table], int] | None = None,
+    rows_needed: Callable[[pa.Table], float] | None = None,
 ) -> Estimate:
     """Count what is unanswered, and answer up to `sample_rows` of it to see how fast that goes.
 
     Row ids are hashes, so the first unanswered rows are a random draw. Their answers are thrown
-    away. `to_do(rows, questions, answers)` corrects how many questions the run would ask.
+    away. With a target, `rows_needed(answers)` says how many rows the run goes through.
     """
     rows, unanswered, questions = count_unanswered(lake, stage, source)
     sample = _first_pending(lake, stage, source, sample_rows) if questions else None
@@ -57,8 +64,15 @@ def estimate_rows(
     loaded = time.perf_counter()
     answers = batcher(sample)
     rate = sample.num_rows / (time.perf_counter() - loaded)
-    expected = to_do(rows, questions, answers) if to_do else questions
-    return Estimate(rows, rows - unanswered, expected, rate, loaded - clock)
+    if rows_needed and (last := _end_of_rounds(source, rows, rows_needed(answers))) is not None:
+        _, _, questions = count_unanswered(lake, stage, source, last_row_id=last)
+    return Estimate(rows, rows - unanswered, questions, rate, loaded - clock)
+
+
+def _end_of_rounds(source: lance.LanceDataset | pa.Table, rows: int, needed: float) -> int | None:
+    """The row_id that ends the round in which the `needed`-th row is; None: all rows."""
+    end = math.ceil(needed / TARGET_ROUND_ROWS) * TARGET_ROUND_ROWS if needed < rows else rows
+    return None if end >= rows else int(source.take([end - 1])["row_id"][0].as_py())
 
 
 def _first_pending(

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,8 @@ def test_neighbours_in_a_batch_change_nothing(captions: list[str], rng: object) 
         ("llama", {"num_key_value_heads": 2, "intermediate_size": 64}, True),
         ("gpt2", {"n_positions": 1024}, True),
         ("mamba", {}, False),  # its state is no cache of keys and values
+        ("mpt", {"n_layers": 2, "n_heads": 4, "d_model": 32}, False),  # counts padding as places
+        ("rwkv", {"attention_hidden_size": 32}, False),  # reads through padding
     ],
 )
 def test_other_architectures_answer_like_whole_prompts(
@@ -136,7 +139,7 @@ def test_a_truncated_weights_file_is_one_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"strong": "强烈"}, r"filter.labels.strong = '强烈' is 2 tokens .* choose a label"),
+        ({"strong": "强烈"}, r"filter.labels.strong = '强烈' is not one token .* choose a label"),
         ({"weak": "A"}, "are not distinct"),
     ],
 )
@@ -153,6 +156,47 @@ def test_a_prompt_that_leaves_no_room_is_refused() -> None:
         ParamsError, match=r"filter.prompt takes .* tokens, and the model reads 100"
     ):
         CaptionClassifier(model, tiny_tokenizer(), prompt=RUBRIC, labels=LABELS)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ raise_exception('no') }}", "does not run"),
+        ("{% if %}", "does not run"),
+        ("nothing", "shows the prompt 0 times"),
+        ("{{ messages[0]['content'] * 2 }}", "shows the prompt 2 times"),
+    ],
+)
+def test_a_chat_template_that_takes_no_prompt_is_refused(template: str, words: str) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(ParamsError, match=words):
+        CaptionClassifier(tiny_qwen2(), tokenizer, prompt=RUBRIC, labels=LABELS)
+
+
+def test_a_prompt_may_begin_with_the_caption() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = None
+    classifier = CaptionClassifier(
+        tiny_qwen2(), tokenizer, prompt="{caption}\n类别：\n", labels=LABELS
+    )
+    found = classifier.probabilities(classifier.tokenise(["猫", "狗在左边"]))
+    np.testing.assert_allclose(found, one_by_one(classifier, ["猫", "狗在左边"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["fewer", "more", "other"])
+def test_weights_that_do_not_fit_the_architecture_are_refused(tmp_path: Path, change: str) -> None:
+    """transformers would fill what is missing with random numbers."""
+    folder = save_tiny(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    if change == "other":
+        config["model_type"], config["architectures"] = "llama", ["LlamaForCausalLM"]
+    else:
+        config["num_hidden_layers"] += 1 if change == "more" else -1
+        config["layer_types"] = ["full_attention"] * config["num_hidden_layers"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"(missing|unexpected) weights: .*layers"):
+        load(folder)
 
 
 def test_a_tokenizer_that_joins_caption_and_prompt_is_noticed() -> None:

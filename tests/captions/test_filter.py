@@ -1,3 +1,4 @@
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialgen.captions import filter as filter_module
-from spatialgen.captions.estimate import estimate_filter, expected_questions
+from spatialgen.captions.estimate import estimate_filter, rows_needed
 from spatialgen.captions.filter import Judge, filter_stage
 from spatialgen.captions.gold import measure, read_gold
 from spatialgen.captions.publish import SpatialTarget, publish_captions, spatial_type_sql
@@ -21,6 +22,7 @@ from spatialgen.lake.schemas import CANDIDATES, CAPTIONS
 from spatialgen.model_identity import model_identity
 from spatialgen.params import FilterParams, Params, load_params
 from spatialgen.rows import engine
+from spatialgen.rows import estimate as forecast
 from spatialgen.rows.engine import answer_rows
 from spatialgen.rows.runner import Inline
 from tests.captions.models import save_tiny, tiny_qwen2
@@ -277,13 +279,31 @@ def test_an_estimate_counts_what_is_reused_and_stores_nothing(lake: Lake, model:
     assert estimate_filter(lake, params, 32).to_do == 0
 
 
-def test_a_target_shortens_the_estimate() -> None:
+def test_a_target_shortens_the_estimate(
+    lake: Lake, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "TARGET_ROUND_ROWS", 16)
+    monkeypatch.setattr(forecast, "TARGET_ROUND_ROWS", 16)
+    candidates_of(lake, [f"{'左上中'[n % 3]}{n // 2}猫" for n in range(200)])
+    middle = sorted(map(spatial_probability, judge_all(lake, filter_params(model=str(model)))))[100]
+    shipped = load_params(REPOSITORY / "params.yaml")
+    chosen = filter_params(model=str(model), min_probability=middle, target_samples=40)
+    params = shipped.model_copy(update={"filter": chosen, "compute": COMPUTE})
+    other = Lake(lake.root.parent / "other", store=lake.root.parent / ".other")
+    candidates_of(other, [f"{'左上中'[n % 3]}{n // 2}猫" for n in range(200)])
+    expected = estimate_filter(other, params, 200).to_do
+    judge_all(other, chosen)
+    stage = filter_stage(chosen, COMPUTE)
+    assert other.memo(stage.name, stage.schema).count_rows() == pytest.approx(expected, abs=20)
+    assert expected < 120
+
+
+def test_the_rows_that_a_target_needs() -> None:
     schema = pa.schema([(f"p_{name}", pa.float32()) for name in ("strong", "weak", "none")])
     answers = pa.table([[0.9, 0.1, 0.1, 0.1], [0.0] * 4, [0.1, 0.9, 0.9, 0.9]], schema=schema)
-    assert expected_questions(filter_params(target_samples=10), 1000, 900, answers) == 0
-    assert expected_questions(filter_params(target_samples=100), 1000, 900, answers) == 300
-    assert expected_questions(filter_params(target_samples=10_000), 1000, 900, answers) == 900
-    assert expected_questions(filter_params(), 1000, 900, answers) == 900
+    assert rows_needed(filter_params(target_samples=100), answers) == 400
+    assert rows_needed(filter_params(), answers) == math.inf
+    assert rows_needed(filter_params(target_samples=1), answers.slice(1)) == math.inf
 
 
 def test_a_wrong_prompt_file_is_named(params: FilterParams) -> None:

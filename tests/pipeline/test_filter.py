@@ -176,7 +176,7 @@ def test_a_clone_that_pulled_asks_nothing_again(judged: Project, tmp_path: Path)
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout")
     clone.set_params(prompt="README.md")
-    assert "answers left out" in clone.run("spatialgen", "store", "seed").stdout
+    assert "no answers added" in clone.run("spatialgen", "store", "seed").stdout
 
 
 def same_judgement(one: Project, other: Project) -> bool:
@@ -233,7 +233,7 @@ def test_ten_kills_then_repro_or_an_experiment_give_the_clean_run(tmp_path: Path
     [
         ("filter.model=/no/such/model", "neither a folder nor a hub id"),
         ("filter.model=Qwen/Qwen2.5-7B-Instruct", "a hub id needs its revision"),
-        ("filter.labels.strong=强烈", "is 2 tokens to this model"),
+        ("filter.labels.strong=强烈", "is not one token behind the prompt"),
         ("filter.labels.strong=B", "are not distinct"),
         ("filter.gold=/no/gold.jsonl", "filter.gold = /no/gold.jsonl cannot be read"),
         ("filter.min_probability=2", "filter.min_probability = 2 is wrong"),
@@ -299,6 +299,19 @@ def test_the_command_line_forecasts_watches_and_exports(judged: Project, tmp_pat
     judged.run("spatialgen", "export", "captions", str(file), *where)
     with file.open(encoding="utf-8", newline="") as lines:
         assert {row["spatial_type"] for row in csv.DictReader(lines)} == {"none"}
-    wrong = judged.run("spatialgen", "export", "captions", str(file), "--where", "x=", check=False)
-    assert wrong.returncode == 1
-    assert "does not run" in wrong.stderr or "exists" in wrong.stderr
+    for target, *options, words in [
+        (file, "--force", "--where", "x=", "does not run"),
+        (file, "--force", "--where", "cast(caption as int) = 5", "does not run"),
+        (file, "--force", "--where", "", "is no condition"),
+        (file, "--force", "--where", "1=1; drop table x", "is no condition"),
+        ("/dev/null", "--force", "is no ordinary file"),
+        (tmp_path, "--force", "is no ordinary file"),
+        (file / "below", "cannot be written"),
+    ]:
+        command = ["spatialgen", "export", "captions", str(target), *map(str, options)]
+        wrong = judged.run(*command, check=False)
+        assert (wrong.returncode, "Traceback" in wrong.stderr) == (1, False), wrong.stderr
+        assert str(words) in wrong.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"], "no scratch is left"
+    wrong = judged.run("spatialgen", "export", "nope", str(file), check=False)
+    assert "there is no table 'nope'; tables: candidates" in wrong.stderr
