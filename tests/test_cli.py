@@ -65,7 +65,7 @@ def test_sql_runs_files_with_params_from_any_folder(ran: Project) -> None:
         (["sql", "select 1", "-p", "x"], "-p x has no name=value"),
         (["sql", "queries/duplicates.sql", "-p", "limt=3"], "has no $limt; its params: limit"),
         (["sql", "select 1", "--at", ""], "there is no revision or experiment ''"),
-        (["sql", "from captions"], '"dvc repro" makes it'),
+        (["sql", "from images"], '"dvc repro" makes it'),
         (["sql", "delete from candidates"], "DELETE is not allowed"),
         (["sql", "select 1", "--at", "nope"], "there is no revision or experiment 'nope'"),
     ],

@@ -166,9 +166,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give back what the failed batch held, so that half of it has room."""
-    gc.collect()
-    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+    """Give back the GPU memory that the failed batch held, so that half of it has room."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        gc.collect()  # slow, and of use only where tensors may hang in cycles
         torch.cuda.empty_cache()
 
 

@@ -111,7 +111,7 @@ class Progress:
         self._write()
         self.bar.refresh()
         self.bar.close()
-        if self.logs:
+        if self.logs and self.questions:
             print(self.status.line(), file=sys.stderr)
 
     def advance(self, result: "Result", failed: int) -> None:

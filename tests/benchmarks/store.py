@@ -18,14 +18,29 @@ PENDING = """
 import sys
 from pathlib import Path
 import lance
+from spatialgen.lake import duck
 from spatialgen.lake.store import Memo
 from tests.benchmarks.store import NEW, RESULT
 memo = Memo(Path(sys.argv[1]) / "store.lance", RESULT)
-wanted = lance.dataset(sys.argv[1] + "/wanted.lance")
-with memo.pending(wanted, spill=Path(sys.argv[1])) as reader:
-    assert sum(batch.num_rows for batch in reader) == NEW
+connection = duck.connect(spill=Path(sys.argv[1]))
+connection.register("wanted", lance.dataset(sys.argv[1] + "/wanted.lance"))
+query = f"select count(*) from ({memo.unanswered(connection)})"
+assert connection.execute(query).fetchall() == [(NEW,)]
+connection.close()
 """
-NOTHING = PENDING.replace("== NEW", "== 0").replace("wanted.lance", "known.lance")
+LOOK_UP = """
+import sys
+from pathlib import Path
+import lance
+from spatialgen.lake.store import Memo
+from tests.benchmarks.store import RESULT
+memo = Memo(Path(sys.argv[1]) / "store.lance", RESULT)
+wanted = lance.dataset(sys.argv[1] + "/known.lance").to_table(limit=500_000)
+assert memo.answers(wanted["key"]).num_rows == 500_000
+assert memo.pending(wanted).num_rows == 0
+memo.compact()
+"""
+NOTHING = PENDING.replace("[(NEW,)]", "[(0,)]").replace("wanted.lance", "known.lance")
 
 
 def keys(start: int, count: int) -> pa.Array:
@@ -55,10 +70,17 @@ def main() -> None:
             wanted = pa.table({"key": keys(0, count), "row_id": keys(0, count)})
             lance.write_dataset(wanted, str(folder / f"{name}.lance"))
         some, none = in_process(PENDING, folder), in_process(NOTHING, folder)
-    peak = max(some["peak_mb"], none["peak_mb"])
+        look_up = in_process(LOOK_UP, folder)
+    peak = max(some["peak_mb"], none["peak_mb"], look_up["peak_mb"])
     report(
         "store",
-        {"stored_keys": STORED, "seconds": some["s"], "nothing_to_do": none["s"], "peak_mb": peak},
+        {
+            "stored_keys": STORED,
+            "seconds": some["s"],
+            "nothing_to_do": none["s"],
+            "look_up_500k_and_compact_s": look_up["s"],
+            "peak_mb": peak,
+        },
         {
             "anti-join <= 15 s": some["s"] <= 15 and none["s"] <= 15,
             "peak_mb <= 1500": peak <= 1500,

@@ -82,7 +82,8 @@ def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -
         killed += process.wait() == -signal.SIGKILL
         lock = project.root / "dvc.lock"
         if lock.exists() and not lock.read_text():
-            lock.unlink()  # DVC writes it in place: see the README's pitfalls
+            lock.unlink()  # DVC writes both in place: see the README's pitfalls
+        (project.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     assert killed
     project.run("dvc", "repro", "candidates")
     for table in ("candidates", "rejects"):
@@ -102,10 +103,10 @@ def test_old_commits_come_back(project: Project) -> None:
     apart = project.run("spatialgen", "sql", "from candidates", check=False)
     assert apart.returncode == 1
     assert 'run "dvc checkout"' in apart.stderr
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "candidates")
     assert rows(project) == many
     project.run("git", "checkout", "-q", second)
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "candidates")
     assert rows(project) == few
 
     # The same by SQL alone, from the store, and from DVC's cache once the store has forgotten.
@@ -131,7 +132,7 @@ def test_push_clone_pull_seed_and_query(project: Project, tmp_path: Path) -> Non
 
     project.run("git", "clone", "-q", str(project.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
-    clone.run("dvc", "pull")
+    clone.run("dvc", "pull", "candidates", "sample")
     done = clone.run("dvc", "repro", "candidates")
     assert "Running stage" not in done.stdout
     assert "added" in clone.run("spatialgen", "store", "seed").stdout
@@ -164,7 +165,7 @@ def test_experiments_share_the_store_and_keep_apart(project: Project) -> None:
     project.run(*run, 'candidates.keywords=["左","右"]', "-n", "here", "candidates")
     assert 0 < rows(project) < base
     project.run("git", "checkout", "-q", ".")
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "candidates")
     assert rows(project) == base
 
     project.run(*run, 'candidates.keywords=["上"]', "-n", "apart", "--temp", "candidates")
@@ -221,7 +222,7 @@ def test_works_without_the_right_to_override_file_modes(tmp_path: Path) -> None:
     project.run("dvc", "exp", "run", "-S", 'candidates.keywords=["左"]', "candidates")
     assert rows(project) < base
     project.run("git", "checkout", "-q", ".")
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "candidates")
     assert rows(project) == base
     project.run("spatialgen", "store", "seed")
     project.run("spatialgen", "store", "gc", "--min-age-hours", "0")
@@ -259,7 +260,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     project.run("git", "checkout", "-q", ".")  # DVC removes outs first; nothing of them is lost
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "candidates")
     assert rows(project) > 0
 
 
