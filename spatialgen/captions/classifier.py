@@ -178,9 +178,7 @@ class CaptionClassifier:
             for name, values in pad_left(tails, past=past, pad=self._pad_id()).items()
         }
         if self._prefix is not None:
-            cache = copy.deepcopy(self._prefix)  # the forward appends to it
-            cache.batch_repeat_interleave(len(tails))
-            inputs["past_key_values"] = cache
+            inputs["past_key_values"] = _shared(self._prefix, len(tails))
         use_cache = self._prefix is not None
         logits: torch.Tensor = self.model(**inputs, use_cache=use_cache, logits_to_keep=1).logits
         return logits[:, -1]
@@ -222,6 +220,17 @@ def pad_left(tails: Sequence[list[int]], *, past: int, pad: int) -> dict[str, ND
         mask[row, past + width - len(tail) :] = 1
     positions = np.maximum(mask.cumsum(1) - 1, 0)[:, past:]
     return {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+
+
+def _shared(prefix: "Cache", rows: int) -> "Cache":
+    """The prefix's keys and values for `rows` rows, as views: the forward appends by copying."""
+    shared: Any = copy.copy(prefix)
+    shared.layers = [copy.copy(layer) for layer in prefix.layers]
+    for layer in shared.layers:
+        layer.keys = layer.keys.expand(rows, -1, -1, -1)
+        layer.values = layer.values.expand(rows, -1, -1, -1)
+    result: Cache = shared
+    return result
 
 
 def _check_weights(loading: Mapping[str, Any]) -> None:
