@@ -87,6 +87,7 @@ def test_a_changed_prompt_asks_all_again_and_going_back_asks_nothing(judged: Pro
     assert judged.run("git", "status", "--porcelain").stdout == "", "the very tables of before"
 
 
+@pytest.mark.slow  # tests/captions/test_filter.py has it in the small
 def test_a_raised_revision_asks_all_again(judged: Project) -> None:
     questions = number(judged, "select count(distinct caption) as n from captions")
     code = judged.root / "spatialgen" / "captions" / "filter.py"

@@ -1,6 +1,6 @@
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatialgen.errors import RowsError
@@ -23,6 +23,7 @@ def no_room_above(rows: int, log: list[int] | None = None):
     return check
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     captions=st.lists(st.text(max_size=40), min_size=1, max_size=60),
     bad=st.sets(st.text(max_size=2)),
