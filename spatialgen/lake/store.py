@@ -156,7 +156,8 @@ class Memo(Dataset):
         if dataset is None:
             return pa.schema([self.schema.field(name) for name in columns]).empty_table()
         places, offset = [], 0
-        for slab in _slabs(dataset.scanner(columns=["key"]).to_batches()):
+        # Each look-up has a cost of its own, so it is made for many keys at once.
+        for slab in gather(dataset.scanner(columns=["key"]).to_batches(), SLAB_ROWS):
             held = pc.is_in(slab["key"], value_set=keys).to_numpy()
             places.append(np.nonzero(held)[0] + offset)
             offset += slab.num_rows
@@ -215,12 +216,12 @@ class Memo(Dataset):
         return pa.array(np.concatenate(repeated), pa.int64())
 
 
-def _slabs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches in tables of about SLAB_ROWS, since each look-up has a cost of its own."""
+def gather(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Batches in tables of at least `rows` rows (the last may have less), in their order."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
-        if sum(part.num_rows for part in held) >= SLAB_ROWS:
+        if sum(part.num_rows for part in held) >= rows:
             yield pa.Table.from_batches(held)
             held = []
     if held:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Protocol
 
 import lance
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 from spatialgen.lake import duck
 from spatialgen.lake.ids import h64_sql
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.store import Memo
+from spatialgen.lake.store import Memo, gather
 from spatialgen.project import uninterrupted
 from spatialgen.rows.batcher import OK
 from spatialgen.rows.progress import Progress
@@ -155,14 +154,8 @@ def rounds(
     else:
         size = min(round_rows, SCAN_ROWS)
         batches = source.scanner(columns=columns, batch_size=size).to_reader()
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        held.append(batch)
-        if sum(part.num_rows for part in held) >= round_rows:
-            yield _with_keys(stage, pa.Table.from_batches(held))
-            held = []
-    if held:
-        yield _with_keys(stage, pa.Table.from_batches(held))
+    for rows in gather(batches, round_rows):
+        yield _with_keys(stage, rows)
 
 
 def _with_keys(stage: RowStage, rows: pa.Table) -> pa.Table:
@@ -195,12 +188,7 @@ class _Commits:
     def __enter__(self) -> "_Commits":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.flush()
 
     def add(self, result: Result) -> None:

@@ -32,6 +32,5 @@ class RowStage:
     attempt: int = 1  # raised by the user: asks again what failed transiently before
     batch_rows: int = 128  # at most; less where the device's memory asks for it
     window_rows: int = 512  # answered and committed as a whole; batches end with it
-    sizes: Callable[[pa.RecordBatch], NDArray[np.int64]] | None = (
-        None  # memory a row takes, any unit
-    )
+    # Memory that each row takes, in any unit; rows of similar size share a batch.
+    sizes: Callable[[pa.RecordBatch], NDArray[np.int64]] | None = None

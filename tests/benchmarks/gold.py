@@ -14,11 +14,10 @@ from spatialgen.captions.classifier import CaptionClassifier
 from spatialgen.captions.gold import agreement, confusion_matrix
 from spatialgen.captions.prompt import read_prompt
 from spatialgen.params import load_params
+from spatialgen.sample.shards import POSITION
 from spatialgen.sample.spatial_rules import label_caption
 from tests.benchmarks.harness import report
 from tests.conftest import DATA
-
-KEYWORDS = "左右上下前后旁边侧间中央里内外围角顶底背"
 
 
 def judged(captions: list[str]) -> list[str | None]:
@@ -39,7 +38,7 @@ def judged(captions: list[str]) -> list[str | None]:
 
 def keyword(caption: str) -> str:
     """The simplest rule: a position character makes a caption strong."""
-    return "strong" if any(character in KEYWORDS for character in caption) else "none"
+    return "strong" if POSITION.search(caption) else "none"
 
 
 def figures(truth: list[str], predicted: list[str | None]) -> dict[str, Any]:

@@ -123,10 +123,9 @@ def test_a_folder_that_lacks_a_file_is_one_clear_error(tmp_path: Path, name: str
         load(folder)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_device_that_does_not_exist_is_one_clear_error(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"does not load on cuda:7 .* a compute.device"):
-        load(folder, device="cuda:7")
+    with pytest.raises(InputError, match=r"does not load on cuda:99 .* a compute.device"):
+        load(folder, device="cuda:99")
 
 
 def test_a_truncated_weights_file_is_one_clear_error(tmp_path: Path) -> None:

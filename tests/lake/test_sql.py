@@ -89,6 +89,8 @@ def test_relation_words_counts_captions(filled: Lake) -> None:
     text = (REPOSITORY / "queries" / "relation_words.sql").read_text(encoding="utf-8")
     (constant,) = re.findall(r"list_filter\(.*?\[(.*?)\]", text, re.DOTALL)
     assert set(re.findall(r"'(.+?)'", constant)) == set(by_word), "both lists of words agree"
+    other = (REPOSITORY / "queries" / "words_by_class.sql").read_text(encoding="utf-8")
+    assert constant in other, "and so does the list of words_by_class"
 
 
 def shipped(lake: Lake, name: str, **params: object) -> list[dict[str, object]]:

@@ -1,6 +1,5 @@
 """The training script repeats itself, and what it trained judges plain captions rightly."""
 
-import importlib.util
 import os
 import stat
 from pathlib import Path
@@ -90,7 +89,6 @@ def test_near_copies_of_excluded_captions_are_left_out(tmp_path):
     assert kept == [("两个人在海边放风筝", "weak")]
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("jieba"), reason="needs the extra train")
 def test_words_of_the_dictionary_are_sorted_by_use():
     words = mix_sources.load_words()
     assert {"上海", "下载", "前列腺"} <= set(words.hard)
