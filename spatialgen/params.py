@@ -4,9 +4,10 @@ One section per stage holds what changes results. `compute` holds what changes s
 in no stage's `params:`. Unknown keys are errors, never ignored.
 """
 
+import argparse
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -72,6 +73,23 @@ class FilterParams(Section):
     )  # raise it to ask again what failed for a passing reason
 
 
+class DownloadParams(Section):
+    """Downloading pictures: nothing here changes what a URL answers, only which answers count."""
+
+    take: list[Literal["strong", "weak", "none"]] = Field(min_length=1)  # captions by spatial_type
+    max_bytes: int = Field(ge=1, le=2**30, strict=True)  # of a file
+    min_side: int = Field(ge=1, strict=True)  # pixels, of the shorter side
+    max_pixels: int = Field(ge=1, le=178_956_970, strict=True)  # width x height (Pillow's limit)
+    retries: int = Field(ge=0, le=20, strict=True)  # of a row within a run, after its first request
+    user_agent: str = Field(pattern=r"^[!-~][ -~]*$")  # how servers know us; add a contact
+    attempt: int = Field(
+        ge=1, lt=2**31, strict=True
+    )  # raise it to ask again what failed for a passing reason
+
+
+Target = Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$")]
+
+
 class ComputeParams(Section):
     """Speed only: no value here changes a class, and probabilities agree within 1e-3."""
 
@@ -79,6 +97,12 @@ class ComputeParams(Section):
     batch_rows: int = Field(ge=1, le=512)  # rows that a model answers at once, at most
     memory: str = Field(pattern=r"^[1-9]\d*(\.\d+)?\s*[MGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
+    concurrency: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)]  # requests at once
+    per_host: int = Field(ge=1, le=4096)  # of these, to one host
+    timeout_s: float = Field(gt=0, le=3600)  # of a request, redirects included
+    connect_timeout_s: float = Field(gt=0, le=3600)  # until a connection stands
+    read_timeout_s: float = Field(gt=0, le=3600)  # between two parts of an answer
+    connect_to: dict[str, Target]  # host: the address:port to reach it at, private or not
 
 
 class Params(Section):
@@ -87,6 +111,7 @@ class Params(Section):
     sample: SampleParams
     candidates: CandidatesParams
     filter: FilterParams
+    download: DownloadParams
     compute: ComputeParams
 
 
@@ -110,6 +135,24 @@ def load_params(
         raise ParamsError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise ParamsError(f"{path}: {_explain(error)}") from None
+
+
+def argument_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """The overrides in a stage's command line: `-S key=value`, any number of times."""
+    parser = argparse.ArgumentParser(description="One stage of the pipeline; see params.yaml.")
+    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="KEY=VALUE")
+    return parse_overrides(parser.parse_args(arguments).set_param)
+
+
+def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
+    """Values by dotted key of `key=value` texts, as `-S` takes them; the values are YAML."""
+    overrides = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ParamsError(f"-S {pair} has no key=value; write it like -S filter.attempt=2")
+        overrides[key] = yaml.safe_load(value)
+    return overrides
 
 
 def _override(values: Any, key: str, value: Any) -> None:

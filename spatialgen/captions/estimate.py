@@ -10,6 +10,7 @@ from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.params import FilterParams, Params
 from spatialgen.rows.estimate import Estimate, estimate_rows
+from spatialgen.rows.runner import Inline
 
 
 def estimate_filter(lake: Lake, params: Params, sample_rows: int) -> Estimate:
@@ -18,7 +19,7 @@ def estimate_filter(lake: Lake, params: Params, sample_rows: int) -> Estimate:
         lake,
         filter_stage(params.filter, params.compute),
         lake["candidates"].dataset(),
-        params.compute.device,
+        Inline(params.compute.device),
         sample_rows=sample_rows,
         rows_needed=lambda answers: rows_needed(params.filter, answers),
     )

@@ -89,12 +89,12 @@ def estimate(
     from spatialgen.captions.estimate import estimate_filter
     from spatialgen.cli.overview import forecast
     from spatialgen.lake.lake import Lake
-    from spatialgen.params import load_params
+    from spatialgen.params import load_params, parse_overrides
     from spatialgen.project import find_root
 
     os.chdir(find_root())  # params name paths from there
     estimates = {RowStageName.filter: estimate_filter}
-    params = load_params(overrides=_parse_overrides(set_param or []))
+    params = load_params(overrides=parse_overrides(set_param or []))
     found = estimates[stage](Lake("lake"), params, sample)
     print_table(forecast(found, gpu_hour_price), format)
 
@@ -163,20 +163,6 @@ def _read_query(query: str) -> str:
         known = ", ".join(map(str, sorted(Path("queries").glob("**/*.sql")))) or "none here"
         raise QueryError(f"{query} does not exist; queries: {known}")
     return path.read_text(encoding="utf-8")
-
-
-def _parse_overrides(pairs: list[str]) -> dict[str, object]:
-    import yaml
-
-    from spatialgen.errors import ParamsError
-
-    overrides = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ParamsError(f"-S {pair} has no key=value; write it like -S filter.attempt=2")
-        overrides[key] = yaml.safe_load(value)
-    return overrides
 
 
 def _parse_params(pairs: list[str]) -> dict[str, object]:

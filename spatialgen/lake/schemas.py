@@ -96,17 +96,52 @@ IMAGES = TableSpec(
     schema=pa.schema(
         [
             column("sha256", pa.string(), "identity: hex digest of the file's bytes"),
-            lance.blob_field("image"),  # the original bytes, never re-encoded
-            column("width", pa.int32(), "pixels, >= 1"),
+            # The original bytes, never re-encoded. Lance would try to compress every picture.
+            lance.blob_field("image").with_metadata({"lance-encoding:compression": "none"}),
+            column("width", pa.int32(), "pixels, >= 1, as stored: EXIF orientation is not applied"),
             column("height", pa.int32(), "pixels, >= 1"),
-            column("format", pa.string(), "from the bytes: jpeg, png, webp, gif"),
+            column("format", pa.string(), "from the bytes: jpeg, png, webp, gif, bmp"),
             column("n_bytes", pa.int64(), "size of the file, bytes"),
-            column("phash", pa.int64(), "64-bit perceptual hash", nullable=True),
+            column(
+                "phash",
+                pa.int64(),
+                "64-bit perceptual hash; near-duplicates differ in few bits; null above 50 MP",
+                nullable=True,
+            ),
         ]
     ),
 )
 
-TABLES: dict[str, TableSpec] = {spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES)}
+DOWNLOADS = TableSpec(
+    name="downloads",
+    stage="download",
+    key=("row_id",),
+    classes=("status", "reason"),
+    schema=pa.schema(
+        [
+            ROW_ID,
+            column("sha256", pa.string(), "its picture in images; null unless ok", nullable=True),
+            column("status", pa.string(), "ok, permanent (fails again) or transient (may not)"),
+            column(
+                "reason",
+                pa.string(),
+                "why there is no picture, a name of spatialgen.fetch.reasons.Reason; null when ok",
+                nullable=True,
+            ),
+            column(
+                "http_status",
+                pa.int32(),
+                "of the last answer, after redirects; null where there was none",
+                nullable=True,
+            ),
+            column("host", pa.string(), "as the URL names it; empty where it names none"),
+        ]
+    ),
+)
+
+TABLES: dict[str, TableSpec] = {
+    spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES, DOWNLOADS)
+}
 
 RUNS_SCHEMA = pa.schema(
     [

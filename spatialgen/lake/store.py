@@ -8,6 +8,7 @@ batch in flight and nothing else. Several processes may append at once.
 
 import errno
 import logging
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 KEEP_VERSIONS = timedelta(hours=1)  # longer than any reader holds an old version open
 ADDRESSES_PER_DELETE = 10_000
 SLAB_ROWS = 5_000_000  # keys in memory at once: 40 MB
-SETTLED = "status in ('ok', 'permanent')"
 BEST_FIRST = "status = 'transient', status = 'permanent', attempt desc, committed desc"
 
 
@@ -102,19 +102,25 @@ class Memo(Dataset):
     def __init__(self, path: Path, result_schema: pa.Schema) -> None:
         super().__init__(path, pa.schema([*MEMO_COLUMNS, *result_schema]))
 
-    def pending(self, wanted: pa.Table, *, attempt: int = 1) -> pa.Table:
+    def pending(self, wanted: pa.Table, *, attempt: int = 1, stale: str = "false") -> pa.Table:
         """The rows of `wanted` (with `key` and `row_id`) that have no answer, equal keys once, in
         row_id order. `wanted` fits memory; the store need not.
 
         An `ok` or `permanent` row is an answer; a `transient` one is until `attempt` exceeds its
-        own.
+        own. None is where it is `stale`: SQL over the memo's columns.
         """
-        stored = self._rows_of(wanted["key"], ["key", "status", "attempt"])
-        settled = pc.or_(
-            pc.not_equal(stored["status"], "transient"),
-            pc.greater_equal(stored["attempt"], attempt),
-        )
-        answered = pc.is_in(wanted["key"], value_set=stored.filter(settled)["key"])
+        needed = {"key", "status", "attempt", *re.findall(r"\w+", stale)}
+        columns = [name for name in self.schema.names if name in needed]
+        stored = self._rows_of(wanted["key"], columns)
+        connection = duck.connect()
+        try:
+            connection.register("stored", stored)
+            settled = connection.sql(
+                f"select key from stored where {_settled(attempt, stale)}"
+            ).to_arrow_table()
+        finally:
+            connection.close()
+        answered = pc.is_in(wanted["key"], value_set=settled["key"])
         open_rows = wanted.filter(pc.invert(answered)).sort_by("row_id")
         _, first = np.unique(open_rows["key"].to_numpy(), return_index=True)
         return open_rows.take(pa.array(np.sort(first)))
@@ -139,7 +145,9 @@ class Memo(Dataset):
         finally:
             connection.close()
 
-    def unanswered(self, connection: duckdb.DuckDBPyConnection, *, attempt: int = 1) -> str:
+    def unanswered(
+        self, connection: duckdb.DuckDBPyConnection, *, attempt: int = 1, stale: str = "false"
+    ) -> str:
         """SQL for the rows of the connection's `wanted` that have no answer; see `pending`."""
         done = self.open()
         if done is None:
@@ -147,7 +155,7 @@ class Memo(Dataset):
         connection.register("done", done)
         return f"""
             select wanted.* from wanted anti join (
-                select key from done where {SETTLED} or attempt >= {int(attempt)}
+                select key from done where {_settled(attempt, stale)}
             ) using (key)"""
 
     def _rows_of(self, keys: pa.ChunkedArray, columns: list[str]) -> pa.Table:
@@ -214,6 +222,10 @@ class Memo(Dataset):
             ordered = np.sort(np.concatenate(held)) if held else np.zeros(0, np.int64)
             repeated.append(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]))
         return pa.array(np.concatenate(repeated), pa.int64())
+
+
+def _settled(attempt: int, stale: str) -> str:
+    return f"(status <> 'transient' or attempt >= {int(attempt)}) and ({stale}) is not true"
 
 
 def gather(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

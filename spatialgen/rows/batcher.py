@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from spatialgen.errors import RowsError
-from spatialgen.rows.stage import RowStage
+from spatialgen.rows.stage import BatchFunction, RowStage
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Batcher:
 
     def __init__(self, stage: RowStage, device: str) -> None:
         self.stage = stage
-        self.function = stage.open(device)
+        self.function: BatchFunction = stage.open(device)
         self.device = str(getattr(self.function, "device", device))  # what became of "auto"
         self.safe_rows: dict[int, int] = {}  # by shape
         self._fitted_batches: dict[int, int] = {}  # by shape, since its safe size changed

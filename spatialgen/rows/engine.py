@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +22,7 @@ from spatialgen.project import uninterrupted
 from spatialgen.rows.batcher import OK
 from spatialgen.rows.progress import Progress
 from spatialgen.rows.runner import Result, Runner
+from spatialgen.rows.source import Source, count_rows, register_rows, scan_rows
 from spatialgen.rows.stage import RowStage
 
 ROUND_ROWS = 1_000_000  # bounds memory; each round looks once through the store's keys
@@ -52,13 +52,31 @@ class Target(Protocol):
         ...
 
 
+class Attachments(Protocol):
+    """Where the large parts of answers go: a dataset of its own in the store."""
+
+    def take(self, answers: pa.Table) -> pa.Table:
+        """Keep the large parts of `answers`; what remains has the stage's columns and the outcome.
+
+        Called for each result, in this thread.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Commit what was taken. The engine commits the answers that refer to it afterwards, so a
+        kill between the two costs a question asked twice and never an answer without its part.
+        """
+        ...
+
+
 def answer_rows(
     lake: Lake,
     stage: RowStage,
-    source: lance.LanceDataset | pa.Table,
+    source: Source,
     runner: Runner,
     *,
     target: Target | None = None,
+    attachments: Attachments | None = None,
     label: str = "",
     quiet: bool = False,
 ) -> Counts:
@@ -74,7 +92,7 @@ def answer_rows(
         return counts
     with (
         Progress(lake, label or stage.name, questions, counts.reused, quiet=quiet) as progress,
-        _Commits(memo, stage, progress, counts) as commits,
+        _Commits(memo, stage, progress, counts, attachments) as commits,
     ):
         windows = _windows(lake, stage, source, commits, target, progress)
         for result in runner.run(stage, windows):
@@ -87,7 +105,7 @@ def answer_rows(
 def count_unanswered(
     lake: Lake,
     stage: RowStage,
-    source: lance.LanceDataset | pa.Table,
+    source: Source,
     *,
     last_row_id: int = MAX_ROW_ID,
 ) -> tuple[int, int, int]:
@@ -98,22 +116,18 @@ def count_unanswered(
     lake.spill.mkdir(parents=True, exist_ok=True)
     connection = duck.connect(spill=lake.spill)
     try:
-        connection.register("source", source)
+        register_rows(connection, "source", source)
         connection.execute(
             f"create view wanted as select {key_sql(stage)} as key from source "
             f"where row_id <= {last_row_id}"
         )
-        unanswered = memo.unanswered(connection, attempt=stage.attempt)
+        unanswered = memo.unanswered(connection, attempt=stage.attempt, stale=stage.stale)
         ((rows, questions),) = connection.execute(
             f"select count(*), count(distinct key) from ({unanswered})"
         ).fetchall()
-        return _count_rows(source), rows, questions
+        return count_rows(source), rows, questions
     finally:
         connection.close()
-
-
-def _count_rows(source: lance.LanceDataset | pa.Table) -> int:
-    return source.num_rows if isinstance(source, pa.Table) else int(source.count_rows())
 
 
 def key_sql(stage: RowStage) -> str:
@@ -124,7 +138,7 @@ def key_sql(stage: RowStage) -> str:
 def _windows(
     lake: Lake,
     stage: RowStage,
-    source: lance.LanceDataset | pa.Table,
+    source: Source,
     commits: "_Commits",
     target: Target | None,
     progress: Progress,
@@ -143,18 +157,13 @@ def _windows(
 
 def rounds(
     stage: RowStage,
-    source: lance.LanceDataset | pa.Table,
+    source: Source,
     round_rows: int,
     columns: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
     """Stretches of `source` in its order: key, row_id, the stage's key columns, then `columns`."""
     columns = list(dict.fromkeys(["row_id", *stage.key, *columns]))
-    if isinstance(source, pa.Table):
-        batches = iter(source.select(columns).to_batches(max_chunksize=round_rows))
-    else:
-        size = min(round_rows, SCAN_ROWS)
-        batches = source.scanner(columns=columns, batch_size=size).to_reader()
-    for rows in gather(batches, round_rows):
+    for rows in gather(scan_rows(source, columns, min(round_rows, SCAN_ROWS)), round_rows):
         yield _with_keys(stage, rows)
 
 
@@ -171,17 +180,25 @@ def _with_keys(stage: RowStage, rows: pa.Table) -> pa.Table:
 def pending_rows(lake: Lake, stage: RowStage, rows: pa.Table) -> pa.Table:
     """The rows of a round that have no answer, equal questions once, in row_id order."""
     memo = lake.memo(stage.name, stage.schema)
-    return memo.pending(rows, attempt=stage.attempt).combine_chunks()
+    return memo.pending(rows, attempt=stage.attempt, stale=stage.stale).combine_chunks()
 
 
 class _Commits:
     """Appends finished windows to the memo, every few seconds and at the end, come what may."""
 
-    def __init__(self, memo: Memo, stage: RowStage, progress: Progress, counts: Counts) -> None:
+    def __init__(
+        self,
+        memo: Memo,
+        stage: RowStage,
+        progress: Progress,
+        counts: Counts,
+        attachments: Attachments | None,
+    ) -> None:
         self.memo = memo
         self.stage = stage
         self.progress = progress
         self.counts = counts
+        self.attachments = attachments
         self.finished: list[pa.Table] = []
         self.last = time.monotonic()
 
@@ -193,8 +210,11 @@ class _Commits:
 
     def add(self, result: Result) -> None:
         """Take a window's answers; commit if it is time to."""
-        self.finished.append(memo_rows(self.memo, self.stage, result.window, result.answers))
-        failed = len(result.window) - pc.sum(pc.equal(result.answers["status"], OK)).as_py()
+        answers = result.answers
+        if self.attachments is not None:
+            answers = self.attachments.take(answers)
+        self.finished.append(memo_rows(self.memo, self.stage, result.window, answers))
+        failed = len(result.window) - pc.sum(pc.equal(answers["status"], OK)).as_py()
         self.counts.computed += len(result.window)
         self.counts.failed += failed
         self.progress.advance(result, failed)
@@ -207,6 +227,8 @@ class _Commits:
         self.last = time.monotonic()
         if self.finished:
             with uninterrupted():
+                if self.attachments is not None:
+                    self.attachments.commit()
                 self.memo.append(pa.concat_tables(self.finished))
                 self.finished.clear()
 

@@ -4,12 +4,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import lance
 import pyarrow as pa
 
 from spatialgen.lake.lake import Lake
-from spatialgen.rows.batcher import Batcher
 from spatialgen.rows.engine import (
     SCAN_ROWS,
     TARGET_ROUND_ROWS,
@@ -17,7 +16,11 @@ from spatialgen.rows.engine import (
     pending_rows,
     rounds,
 )
+from spatialgen.rows.runner import Runner
+from spatialgen.rows.source import Source
 from spatialgen.rows.stage import RowStage
+
+STEADY_SHARE = 0.9  # of the sample: the last rows wait for the slowest, and a long run seldom does
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Estimate:
 def estimate_rows(
     lake: Lake,
     stage: RowStage,
-    source: lance.LanceDataset | pa.Table,
-    device: str,
+    source: Source,
+    runner: Runner,
     *,
     sample_rows: int = 1024,
     rows_needed: Callable[[pa.Table], float] | None = None,
@@ -58,25 +61,40 @@ def estimate_rows(
     sample = _first_pending(lake, stage, source, sample_rows) if questions else None
     if sample is None:
         return Estimate(rows, rows - unanswered, 0, None, 0.0)
-    clock = time.perf_counter()
-    batcher = Batcher(stage, device)
-    batcher(sample.slice(0, 1))  # the first call also allocates and compiles
-    loaded = time.perf_counter()
-    answers = batcher(sample)
-    rate = sample.num_rows / (time.perf_counter() - loaded)
+    load_s, rate, answers = _measure(stage, runner, sample)
     if rows_needed and (last := _end_of_rounds(source, rows, rows_needed(answers))) is not None:
         _, _, questions = count_unanswered(lake, stage, source, last_row_id=last)
-    return Estimate(rows, rows - unanswered, questions, rate, loaded - clock)
+    return Estimate(rows, rows - unanswered, questions, rate, load_s)
 
 
-def _end_of_rounds(source: lance.LanceDataset | pa.Table, rows: int, needed: float) -> int | None:
+def _measure(
+    stage: RowStage, runner: Runner, sample: pa.RecordBatch
+) -> tuple[float, float, pa.Table]:
+    """Seconds until the first answer, rows/s after it, and the answers."""
+    windows = [sample.slice(0, 1)]  # the first row also loads, allocates and compiles
+    if sample.num_rows > 1:
+        windows.append(sample.slice(1))
+    clock = time.perf_counter()
+    answers, seconds, done = [], [], []
+    for result in runner.run(stage, iter(windows)):
+        answers.append(result.answers)
+        seconds.append(time.perf_counter() - clock)
+        done.append(sum(map(len, answers)))
+    steady = next(i for i, rows in enumerate(done) if rows >= STEADY_SHARE * done[-1])
+    if steady == 0:
+        return 0.0, done[0] / seconds[0], pa.concat_tables(answers)
+    rate = (done[steady] - done[0]) / (seconds[steady] - seconds[0])
+    return seconds[0], rate, pa.concat_tables(answers)
+
+
+def _end_of_rounds(source: Any, rows: int, needed: float) -> int | None:
     """The row_id that ends the round in which the `needed`-th row is; None: all rows."""
     end = math.ceil(needed / TARGET_ROUND_ROWS) * TARGET_ROUND_ROWS if needed < rows else rows
     return None if end >= rows else int(source.take([end - 1])["row_id"][0].as_py())
 
 
 def _first_pending(
-    lake: Lake, stage: RowStage, source: lance.LanceDataset | pa.Table, wanted: int
+    lake: Lake, stage: RowStage, source: Source, wanted: int
 ) -> pa.RecordBatch | None:
     for rows in rounds(stage, source, SCAN_ROWS):
         if batches := pending_rows(lake, stage, rows).to_batches(max_chunksize=wanted):

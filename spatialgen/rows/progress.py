@@ -47,6 +47,7 @@ class Status:
     eta_s: float | None = None
     busy: dict[str, float] = field(default_factory=dict)  # by device: share of time computing
     device_rows: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)  # the stage's own, latest
 
     @property
     def left(self) -> int:
@@ -59,6 +60,7 @@ class Status:
         return (
             f"{self.stage}: {self.done} done, {self.left} left, {self.rows_per_s:.1f} rows/s, "
             f"ETA {eta}, {self.failed} failed"
+            + "".join(f", {name} {value}" for name, value in self.figures.items())
         )
 
 
@@ -127,8 +129,9 @@ class Progress:
         status.busy = {name: round(busy / elapsed, 3) for name, busy in self._busy.items()}
         status.rows_per_s = status.done / elapsed
         status.eta_s = status.left / status.rows_per_s
-        if status.failed:
-            self.bar.set_postfix(failed=status.failed, refresh=False)
+        status.figures = dict(result.figures)
+        shown = {"failed": str(status.failed)} if status.failed else {}
+        self.bar.set_postfix(shown | status.figures, refresh=False)
         self.bar.update(rows)
         if now - self._written >= REFRESH_SECONDS:
             self._write()

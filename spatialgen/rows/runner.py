@@ -1,8 +1,8 @@
-"""Where windows are computed. `Inline` is this process; other runners yield the same results."""
+"""Where windows are computed. `Inline` is this process; other runners yield the same answers."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
@@ -13,22 +13,22 @@ from spatialgen.rows.stage import RowStage
 
 @dataclass(frozen=True)
 class Result:
-    """A computed window: its rows, their answers, and who computed them in what time."""
+    """Computed rows (key, row_id), their answers, and who computed them in what time."""
 
     window: pa.RecordBatch
     answers: pa.Table
     device: str
     seconds: float
+    figures: Mapping[str, str] = field(default_factory=dict)  # for the progress, besides rows
 
 
 class Runner(Protocol):
-    """Computes windows; it pulls the next one when it has room, and may finish them in any order.
-
-    The engine commits what it yields; a runner writes nothing.
+    """Computes windows; it pulls the next one when it has room, and may finish their rows in any
+    order. The engine commits what it yields; a runner writes nothing.
     """
 
     def run(self, stage: RowStage, windows: Iterator[pa.RecordBatch]) -> Iterator[Result]:
-        """Yield one result per window; every row of it has an answer or an error."""
+        """Yield every row once, in results of any size; each has an answer or an error."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,8 @@ A result has the columns of the stage's schema. It may add `status` (ok, permane
 engine finds out which. It may have an attribute `device`, which the progress names.
 """
 
+NO_PARTS = pa.schema([])
+
 
 @dataclass(frozen=True)
 class RowStage:
@@ -27,9 +30,11 @@ class RowStage:
     name: str  # the stage's, and of its memo in the store
     fp: str  # fingerprint of everything that can change an answer
     key: tuple[str, ...]  # text columns that make up the question; equal questions are asked once
-    schema: pa.Schema  # of the answers
-    open: Callable[[str], BatchFunction]
+    schema: pa.Schema  # of the answers, as the memo keeps them
+    open: Callable[[str], Any]  # a BatchFunction, or what another runner than Inline asks for
+    parts: pa.Schema = NO_PARTS  # more columns of the answers, which the engine's attachments keep
     attempt: int = 1  # raised by the user: asks again what failed transiently before
+    stale: str = "false"  # SQL over the memo's columns: answers that these params ask again
     batch_rows: int = 128  # at most; less where the device's memory asks for it
     window_rows: int = 512  # answered and committed as a whole; batches end with it
     # Memory that each row takes, in any unit; rows of similar size share a batch.

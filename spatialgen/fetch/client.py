@@ -1,0 +1,276 @@
+"""One request: what was asked, what came back, and what it means."""
+
+import asyncio
+import hashlib
+import socket
+import ssl
+import zlib
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from urllib.parse import urljoin
+
+import aiohttp
+from yarl import URL
+
+from spatialgen.fetch.addresses import ForbiddenAddressError, Mapped, public_socket
+from spatialgen.fetch.pictures import Picture, UnfitPictureError, inspect
+from spatialgen.fetch.reasons import Reason, of_status
+from spatialgen.fetch.urls import UnfitURLError, parse_url
+
+MAX_REDIRECTS = 5
+REDIRECTS = (301, 302, 303, 307, 308)
+SMALL_BODY = 65_536  # bytes of an error page worth reading to keep its connection
+DNS_SECONDS, DNS_NAMES = 600, 100_000
+OPT_OUT = {"noai", "noimageai", "noindex", "noimageindex"}
+NO_SUCH_NAME = {1, 4}  # c-ares: ENODATA, ENOTFOUND
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one request brought: a picture (`reason` is None), or why there is none."""
+
+    reason: Reason | None = None
+    error: str | None = None  # `reason` with its particulars
+    http_status: int | None = None
+    data: bytes | None = None
+    picture: Picture | None = None
+    sha256: str | None = None  # of data, hex
+    n_bytes: int | None = None  # read; of a too large answer: the limit it exceeds
+    retry_after: float | None = None  # s, as the server asks
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may take."""
+
+    max_bytes: int
+    total_s: float  # from the first connection to the last byte, redirects included
+    connect_s: float
+    read_s: float  # between two reads
+
+
+class Client:
+    """Sessions without cookies, proxies or trust in names; an async context manager."""
+
+    def __init__(
+        self, limits: Limits, user_agent: str, connect_to: Mapping[str, tuple[str, int]]
+    ) -> None:
+        self.limits = limits
+        self.user_agent = user_agent
+        self.connect_to = connect_to
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "Client":
+        context = ssl.create_default_context()  # one for all: it costs 25 ms to make
+        public = aiohttp.TCPConnector(
+            limit=0,  # the crawl has its own limits; waiting here would count as the server's time
+            ssl=context,
+            resolver=aiohttp.AsyncResolver(),
+            ttl_dns_cache=DNS_SECONDS,
+            dns_cache_max_size=DNS_NAMES,
+            socket_factory=public_socket,
+        )
+        self._public = await self._session(public)
+        mapped = aiohttp.TCPConnector(limit=0, ssl=context, resolver=Mapped(self.connect_to))
+        self._mapped = await self._session(mapped)
+        return self
+
+    async def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return await self._stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,  # a proxy would connect where we may not
+                auto_decompress=False,  # a gzip bomb would be unpacked without a limit
+                headers={
+                    "User-Agent": self.user_agent,
+                    "Accept": "image/*,*/*;q=0.5",
+                    "Accept-Encoding": "identity",
+                },
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self.limits.connect_s, sock_read=self.limits.read_s
+                ),
+            )
+        )
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def fetch(self, text: str) -> Outcome:
+        """Ask for the picture at `text`, once. Whatever goes wrong is an outcome."""
+        try:
+            async with asyncio.timeout(self.limits.total_s):
+                return await self._follow(parse_url(text))
+        except UnfitURLError as error:
+            return failure(error.reason, str(error))
+        except TimeoutError as error:
+            return failure(Reason.timeout, str(error) or f"{self.limits.total_s:g} s in all")
+        except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            return failure(reason_of(error), _describe(error))
+
+    async def _follow(self, url: URL) -> Outcome:
+        """Ask for `url`, and wherever it redirects to."""
+        for _ in range(MAX_REDIRECTS + 1):
+            session = self._mapped if url.raw_host in self.connect_to else self._public
+            async with session.get(url, allow_redirects=False) as response:
+                if response.status not in REDIRECTS:
+                    return await self._read(response)
+                status, target = response.status, response.headers.get("Location", "")
+                await _drain(response)
+            try:
+                url = parse_url(urljoin(str(url), target))
+            except (UnfitURLError, ValueError) as error:
+                reason = getattr(error, "reason", Reason.redirects)
+                reason = Reason.redirects if reason is Reason.bad_url else reason
+                return failure(reason, f"redirected to {target[:200]!r}: {error}", status)
+        return failure(Reason.redirects, f"more than {MAX_REDIRECTS}", status)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> Outcome:
+        status = response.status
+        if directive := _opt_out(response, self.user_agent):
+            return failure(Reason.opt_out, directive, status)
+        if status != 200:
+            await _drain(response)
+            outcome = failure(of_status(status), f"{status} {response.reason or ''}", status)
+            outcome.retry_after = _retry_after(response)
+            return outcome
+        limit = self.limits.max_bytes
+        if (response.content_length or 0) > limit:
+            return self._too_large(f"{response.content_length} bytes announced")
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                return self._too_large("cut off")
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            try:
+                data = _unpack(data, coding, limit)
+            except OverflowError:
+                return self._too_large(f"unpacked from {size} bytes of {coding}")
+            except (zlib.error, ValueError) as error:
+                return failure(Reason.not_image, f"in {coding}: {error}", status)
+        return _judge(data, delimited=_is_delimited(response))
+
+    def _too_large(self, why: str) -> Outcome:
+        limit = self.limits.max_bytes
+        outcome = failure(Reason.too_large, f"more than {limit} bytes, {why}", 200)
+        outcome.n_bytes = limit
+        return outcome
+
+
+def _judge(data: bytes, *, delimited: bool) -> Outcome:
+    """What a complete body is."""
+    try:
+        picture = inspect(data)
+    except UnfitPictureError as error:
+        reason = error.reason
+        if reason is Reason.damaged and not delimited:
+            reason = Reason.truncated  # the connection's end was the only sign that this is all
+        outcome = failure(reason, str(error), 200)
+    else:
+        digest = hashlib.sha256(data).hexdigest()
+        outcome = Outcome(http_status=200, data=data, picture=picture, sha256=digest)
+    outcome.n_bytes = len(data)
+    return outcome
+
+
+def failure(reason: Reason, why: str, http_status: int | None = None) -> Outcome:
+    """An outcome without a picture."""
+    error = f"{reason}: {' '.join(why.split())}".removesuffix(": ")
+    return Outcome(reason=reason, error=error[:300], http_status=http_status)
+
+
+def reason_of(error: BaseException) -> Reason:
+    """The reason behind an exception of aiohttp or the socket."""
+    chain = [error]
+    while following := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(following)
+    # Several addresses that all fail are reported in one text (aiohappyeyeballs).
+    if any("forbidden address" in str(e) or isinstance(e, ForbiddenAddressError) for e in chain):
+        return Reason.forbidden_address
+    if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
+        codes = {argument for e in chain for argument in e.args if isinstance(argument, int)}
+        return Reason.no_such_host if codes & NO_SUCH_NAME else Reason.dns
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return Reason.tls
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Reason.truncated
+    if isinstance(error, aiohttp.InvalidURL):
+        return Reason.bad_url
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Reason.http_error  # no HTTP that anyone understands
+    if isinstance(error, aiohttp.ClientConnectionError | OSError):
+        return Reason.connection
+    return Reason.http_error
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    if response.content_length is not None and response.content_length <= SMALL_BODY:
+        await response.read()
+
+
+def _is_delimited(response: aiohttp.ClientResponse) -> bool:
+    """Whether the response itself says where its body ends."""
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    return chunked or "Content-Length" in response.headers
+
+
+def _unpack(data: bytes, coding: str, limit: int) -> bytes:
+    """Undo a Content-Encoding that nobody asked for; raises OverflowError beyond `limit` bytes."""
+    bits = {"gzip": 31, "x-gzip": 31, "deflate": 15}.get(coding)
+    if bits is None:
+        raise ValueError("is not read")
+    unpacked = zlib.decompressobj(bits).decompress(data, limit + 1)
+    if len(unpacked) > limit:
+        raise OverflowError
+    return unpacked
+
+
+def _opt_out(response: aiohttp.ClientResponse, user_agent: str) -> str | None:
+    """The header that reserves this picture, if one does.
+
+    X-Robots-Tag: noai... for everybody or for our name; TDMRep's tdm-reservation: 1 (W3C community
+    group report, 2024).
+    """
+    if response.headers.get("tdm-reservation", "").strip() == "1":
+        return "tdm-reservation: 1"
+    us = user_agent.partition("/")[0].strip().lower()
+    for value in response.headers.getall("X-Robots-Tag", ()):
+        addressed = ""
+        for part in value.lower().split(","):
+            name, colon, rest = part.partition(":")
+            if colon:  # "unavailable_after: date" is a directive, too; what follows it is no name
+                addressed = name.strip()
+            directive = (rest if colon else part).strip()
+            if directive in OPT_OUT and addressed in ("", "*", us):
+                return f"X-Robots-Tag: {value.strip()}"
+    return None
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds until a server wants to be asked again (RFC 9110, 10.2.3)."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)

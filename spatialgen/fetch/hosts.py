@@ -1,0 +1,79 @@
+"""What one host can take: parallel requests, pauses, and a circuit breaker."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from spatialgen.fetch.client import Outcome
+from spatialgen.fetch.reasons import UNREACHED, Reason
+
+PUSHBACK = {Reason.rate_limited, Reason.server_error}
+PUSHBACK_SHARE = 0.25  # of a host's latest answers; single errors are no reason to slow down
+MEMORY = 0.1  # weight of the latest answer in that share
+BREAK_AFTER = 20  # failures to connect in a row
+
+
+@dataclass(slots=True)
+class Question:
+    """A row to answer."""
+
+    key: int
+    row_id: int
+    url: str
+    host: str
+    requests: int = 0  # made so far
+    excused: int = 0  # of these, failed through no fault of the server
+    seconds: float = 0.0  # they took
+
+
+@dataclass(slots=True)
+class Host:
+    """A host as this run knows it."""
+
+    name: str
+    limit: float  # requests at once; falls and rises (AIMD, Chiu and Jain 1989)
+    most: int  # and never above
+    ready: deque[Question] = field(default_factory=deque)
+    active: int = 0
+    paused_until: float = 0.0
+    trips: int = 0  # of its circuit breaker, in a row
+    pushback: float = 0.0  # share of its latest answers that ask for less
+    unreached: int = 0  # failures to connect, in a row
+    queued: bool = False  # in the schedule's rotation
+
+    def may_start(self, now: float) -> bool:
+        """Whether another request may begin. After a trip, one at a time, as a probe."""
+        if now < self.paused_until:
+            return False
+        return self.active < (1 if self.trips else max(int(self.limit), 1))
+
+    def is_down(self, now: float) -> bool:
+        """Whether it failed again after a pause: rows for it are given up meanwhile."""
+        return self.trips > 1 and now < self.paused_until
+
+    def is_idle(self) -> bool:
+        """Whether nothing is known of it that a new Host would not know."""
+        known = self.trips or self.unreached or self.pushback > MEMORY or self.limit < self.most
+        return not (self.active or self.ready or known)
+
+    def finished(self, outcome: Outcome, now: float, breaker_s: float) -> None:
+        """Learn from the outcome of one of its requests."""
+        if outcome.reason in UNREACHED:
+            self._unreached(now, breaker_s)
+            return
+        self.trips = self.unreached = 0
+        pushes = outcome.reason in PUSHBACK
+        self.pushback += MEMORY * (pushes - self.pushback)
+        if pushes and self.pushback > PUSHBACK_SHARE:
+            self.limit, self.pushback = max(self.limit / 2, 1.0), 0.0
+        elif not pushes:
+            self.limit = min(self.limit + 1 / self.limit, self.most)
+        if outcome.reason is Reason.rate_limited and outcome.retry_after:
+            self.paused_until = max(self.paused_until, now + outcome.retry_after)
+
+    def _unreached(self, now: float, breaker_s: float) -> None:
+        self.unreached += 1
+        if self.trips or self.unreached >= BREAK_AFTER:
+            if now >= self.paused_until:  # requests that began before the trip tell nothing new
+                self.paused_until = now + breaker_s * 2**self.trips
+                self.trips += 1
+            self.unreached = 0
