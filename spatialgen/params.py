@@ -79,7 +79,7 @@ class DownloadParams(Section):
     take: list[Literal["strong", "weak", "none"]] = Field(min_length=1)  # captions by spatial_type
     max_bytes: int = Field(ge=1, le=2**30, strict=True)  # of a file
     min_side: int = Field(ge=1, strict=True)  # pixels, of the shorter side
-    max_pixels: int = Field(ge=1, le=178_956_970, strict=True)  # width x height (Pillow's limit)
+    max_pixels: int = Field(ge=1, le=89_478_485, strict=True)  # width x height (Pillow's limit)
     retries: int = Field(ge=0, le=20, strict=True)  # of a row within a run, after its first request
     user_agent: str = Field(pattern=r"^[!-~][ -~]*$")  # how servers know us; add a contact
     attempt: int = Field(

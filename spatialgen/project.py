@@ -75,6 +75,8 @@ def run(main: Callable[[], None]) -> int:
         if stopped or isinstance(error, KeyboardInterrupt):
             print("interrupted: everything committed so far is kept", file=sys.stderr)
             return INTERRUPTED
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            return error.code  # how argument parsers end
         if (known := explain(error)) is None:
             raise
         print(f"error: {known}", file=sys.stderr)

@@ -142,7 +142,7 @@ def make_project(root: Path, prefix: list[str] | None = None) -> Project:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, root / name)
     project = Project(root, prefix or [])
-    project.set_params(rows=3000, shards=2)
+    project.set_params(rows=3000, shards=2, timeout_s=3, read_timeout_s=1)
     project.run("git", "init", "-q", "-b", "main")
     project.commit("start")
     return project
@@ -156,8 +156,10 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that has run once and is committed; shared by a module, so leave it as it was."""
+    """A project that has judged its captions and is committed; a module shares it, so leave it as it
+    was.
+    """
     project = make_project(tmp_path_factory.mktemp("ran") / "project")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "filter")
     project.commit("first run")
     return project

@@ -15,6 +15,7 @@ class RowStageName(StrEnum):
     """Stages that `estimate` knows."""
 
     filter = "filter"
+    download = "download"
 
 
 app = typer.Typer(
@@ -88,15 +89,44 @@ def estimate(
     """Forecast a stage before it runs: rows to do and reused, rows/s, time, price."""
     from spatialgen.captions.estimate import estimate_filter
     from spatialgen.cli.overview import forecast
+    from spatialgen.fetch.estimate import estimate_download
     from spatialgen.lake.lake import Lake
     from spatialgen.params import load_params, parse_overrides
     from spatialgen.project import find_root
 
     os.chdir(find_root())  # params name paths from there
-    estimates = {RowStageName.filter: estimate_filter}
+    estimates = {
+        RowStageName.filter: estimate_filter,
+        RowStageName.download: estimate_download,
+    }
     params = load_params(overrides=parse_overrides(set_param or []))
     found = estimates[stage](Lake("lake"), params, sample)
     print_table(forecast(found, gpu_hour_price), format)
+
+
+@app.command()
+def probe(
+    target: Annotated[
+        int, typer.Option(min=1, help="pictures that you need: says how many captions that takes")
+    ] = 200_000,
+    sample: Annotated[int, typer.Option(min=1, help="URLs to try")] = 1000,
+    hosts: Annotated[int, typer.Option(min=0, help="hosts to show, those with most URLs")] = 20,
+    set_param: Annotated[
+        list[str] | None, typer.Option("-S", "--set-param", help="section.key=value for this time")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
+) -> None:
+    """Try some URLs: the share that works, by host, with intervals; what is fetched is kept."""
+    from spatialgen.cli.overview import yields
+    from spatialgen.fetch.probe import probe as probe_urls
+    from spatialgen.lake.lake import Lake
+    from spatialgen.params import load_params, parse_overrides
+    from spatialgen.project import find_root
+
+    os.chdir(find_root())  # params name paths from there
+    params = load_params(overrides=parse_overrides(set_param or []))
+    *by_host, together = probe_urls(Lake("lake"), params, sample)
+    print_table(yields([*by_host[:hosts], together], target), format)
 
 
 @app.command()
@@ -120,7 +150,9 @@ def export(
 def seed() -> None:
     """Fill the store from the pulled tables, so that a fresh clone recomputes nothing."""
     from spatialgen.captions.filter import filter_stage
-    from spatialgen.captions.publish import seed_answers
+    from spatialgen.captions.publish import seed_answers as seed_filter
+    from spatialgen.fetch.seed import seed_answers as seed_download
+    from spatialgen.fetch.stage import download_stage
     from spatialgen.lake.lake import Lake
     from spatialgen.lake.upkeep import is_current, seed_store
     from spatialgen.params import load_params
@@ -129,13 +161,18 @@ def seed() -> None:
     os.chdir(find_root())  # params name paths from there
     lake, params = Lake("lake"), load_params()
     print_table(seed_store(lake), Format.table)
-    if not lake["captions"].path.exists():
-        return
-    if is_current("filter", params.filter.model):
-        added = seed_answers(lake, filter_stage(params.filter, params.compute))
-        print(f"filter: {added} answers added")
-    else:
-        print("filter: no answers added, for they may be of another model, prompt or code")
+    if lake["captions"].path.exists():
+        if is_current("filter", params.filter.model):
+            added = seed_filter(lake, filter_stage(params.filter, params.compute))
+            print(f"filter: {added} answers added")
+        else:
+            print("filter: no answers added, for they may be of another model, prompt or code")
+    if lake["downloads"].path.exists() and lake["images"].path.exists():
+        if is_current("download"):
+            added = seed_download(lake, download_stage(params.download, params.compute))
+            print(f"download: {added} answers added")
+        else:
+            print("download: no answers added, for they may be of other code or captions")
 
 
 @store.command()

@@ -1,6 +1,8 @@
 """What `spatialgen tables`, `status` and `estimate` print."""
 
+import math
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -10,6 +12,9 @@ from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import is_blob
 from spatialgen.rows.estimate import Estimate
 from spatialgen.rows.progress import read_statuses
+
+if TYPE_CHECKING:  # it loads what only downloads need
+    from spatialgen.fetch.probe import HostYield
 
 RUNS = pa.schema(
     [
@@ -93,6 +98,27 @@ def list_runs(lake: Lake) -> pa.Table:
         for run in read_statuses(lake.store_root)
     ]
     return pa.Table.from_pylist(rows, schema=RUNS)
+
+
+def yields(found: "list[HostYield]", target: int) -> pa.Table:
+    """One row per host: what `spatialgen probe` found, and captions for `target` pictures."""
+    rows = []
+    for host in found:
+        share, lo, hi = host.share.value, host.share.lo, host.share.hi
+        rows.append(
+            {
+                "host": host.host,
+                "URLs": host.share.n,
+                "share": share,
+                "lo": lo,
+                "hi": hi,
+                "commonest failure": host.reason,
+                f"captions for {target}": math.ceil(target / share) if share else None,
+                "at least": math.ceil(target / hi) if hi else None,
+                "at most": math.ceil(target / lo) if lo else None,
+            }
+        )
+    return pa.Table.from_pylist(rows)
 
 
 def forecast(estimate: Estimate, hour_price: float | None) -> pa.Table:

@@ -12,5 +12,7 @@ crawl.py        all of it in one event loop: rows in, answers out
 images.py       the pictures' own dataset in the store
 stage.py        the row stage download
 publish.py      lake/images and lake/downloads
+estimate.py     what a run would take
+seed.py         what `store seed` takes from pulled tables
 probe.py        what a URL list would yield, before the real run
 """

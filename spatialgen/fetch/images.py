@@ -39,7 +39,7 @@ class ImageStore:
     def take(self, answers: pa.Table) -> pa.Table:
         """Keep the new pictures of `answers`; one that cannot be decoded becomes a failure."""
         answers = answers.combine_chunks()
-        images, places, hashes = answers["image"], [], []
+        images, places, hashes = answers["image"].chunk(0), [], []
         damaged: dict[int, str] = {}
         for place, digest in enumerate(answers["sha256"].to_pylist()):
             if digest is None or digest in self.known:
@@ -48,21 +48,23 @@ class ImageStore:
                 hashes.append(perceptual_hash(images[place].as_buffer()))
             except UnfitPictureError as error:
                 damaged[place] = str(error)
-            else:
-                places.append(place)
-                self.known.add(digest)
-        if places:
-            self._write(answers.take(pa.array(places)), hashes)
+                continue
+            places.append(place)
+            self.known.add(digest)
+        if len(places) == answers.num_rows:
+            self._write(answers, hashes)  # nothing to copy
+        elif places:
+            self._write(answers.take(pa.array(places)).combine_chunks(), hashes)
         return _mark_damaged(answers.drop_columns(PARTS.names), damaged)
 
     def _write(self, rows: pa.Table, hashes: list[int | None]) -> None:
         if self._fragment is None:
             self.dataset.create()
             self._fragment = _Fragment(self.dataset)
-        columns = {name: rows[name].combine_chunks() for name in rows.column_names}
+        columns = {name: rows[name].chunk(0) for name in rows.column_names}
         columns["image"] = as_blobs(columns["image"])
         columns["phash"] = pa.array(hashes, pa.int64())
-        ordered = [_one_chunk(columns[field.name]) for field in IMAGES.schema]
+        ordered = [columns[field.name] for field in IMAGES.schema]
         self._fragment.put(pa.RecordBatch.from_arrays(ordered, schema=IMAGES.schema))
 
     def commit(self) -> None:
@@ -156,10 +158,6 @@ def as_blobs(files: pa.Array) -> pa.ExtensionArray:
     columns = [files, pa.nulls(len(files), pa.string()), no_place, no_place]
     storage = pa.StructArray.from_arrays(columns, fields=list(kind.storage_type))
     return pa.ExtensionArray.from_storage(kind, storage)
-
-
-def _one_chunk(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _mark_damaged(answers: pa.Table, damaged: dict[int, str]) -> pa.Table:

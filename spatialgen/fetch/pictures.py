@@ -13,7 +13,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 HASH_PIXELS = 50_000_000  # larger pictures get no hash: decoding them takes hundreds of MB
 HASH_SIDE = 32  # of the small grey picture that is hashed
 TAIL = 64  # bytes that may follow the end of a picture in a file that was saved carelessly
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a picture's size is a row's value
+warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's limit: 89 MP
+BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _ROWS = np.arange(8)[:, None] * (2 * np.arange(HASH_SIDE)[None] + 1)
 DCT = np.cos(np.pi * _ROWS / (2 * HASH_SIDE))  # the 8 lowest frequencies of a DCT-II
@@ -47,7 +48,7 @@ def inspect(data: bytes) -> Picture:
     except UnidentifiedImageError:
         begin = data[:12]
         raise UnfitPictureError(Reason.not_image, f"begins with {begin!r}") from None
-    except Image.DecompressionBombError as error:
+    except BOMB as error:
         raise UnfitPictureError(Reason.too_many_pixels, str(error)) from None
     except Exception as error:  # Pillow raises many kinds for damaged headers
         raise UnfitPictureError(Reason.damaged, f"{type(error).__name__}: {error}") from None
@@ -62,12 +63,12 @@ def _is_complete(data: bytes, format: str) -> bool:
     if format == "jpeg":
         if data.rfind(b"\xff\xd9", -TAIL) >= 0:
             return True
-        # After the start of the scan, FF D9 is the end and nothing else; cameras append to it.
-        return data.find(b"\xff\xd9", max(data.find(b"\xff\xda"), 0)) >= 0
+        # Cameras append to the end; behind the last scan's start, FF D9 is nothing else.
+        return data.find(b"\xff\xd9", max(data.rfind(b"\xff\xda"), 0)) >= 0
     if format == "png":
         return data.rfind(b"IEND") >= 0
     if format == "gif":
-        return b"\x3b" in data[-TAIL:]
+        return data.rstrip(b"\0\r\n ").endswith(b";")
     if format == "webp":
         return len(data) >= int.from_bytes(data[4:8], "little") + 8
     return len(data) >= int.from_bytes(data[2:6], "little")  # bmp
@@ -87,6 +88,8 @@ def perceptual_hash(data: bytes) -> int | None:
                 return None
             image.draft("L", (HASH_SIDE, HASH_SIDE))
             grey = image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS)
+    except BOMB:
+        return None
     except Exception as error:
         raise UnfitPictureError(Reason.damaged, f"{type(error).__name__}: {error}") from None
     frequencies = DCT @ np.asarray(grey, np.float64) @ DCT.T

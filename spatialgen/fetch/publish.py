@@ -14,6 +14,7 @@ from spatialgen.lake.schemas import DOWNLOADS, IMAGES
 from spatialgen.params import DownloadParams
 from spatialgen.rows.batcher import OK, PERMANENT, TRANSIENT
 from spatialgen.rows.engine import rounds
+from spatialgen.rows.source import Source
 from spatialgen.rows.stage import RowStage
 
 ROUND_ROWS = 500_000  # in memory at once, with their URLs
@@ -22,26 +23,36 @@ BATCH_ROWS = 65_536
 
 def publish_downloads(lake: Lake, stage: RowStage, params: DownloadParams) -> Manifest:
     """Publish lake/downloads: one row per asked row, from the store."""
-    return lake.publish(DOWNLOADS, _downloads(lake, stage, params))
+    rows = downloaded_rounds(lake, stage, asked_rows(lake, params), params)
+    return lake.publish(DOWNLOADS, _as_declared(rows))
 
 
-def _downloads(lake: Lake, stage: RowStage, params: DownloadParams) -> Iterator[pa.RecordBatch]:
+def downloaded_rounds(
+    lake: Lake, stage: RowStage, asked: Source, params: DownloadParams
+) -> Iterator[pa.Table]:
+    """What became of the rows of `asked`, a stretch at a time, in row_id order."""
     memo = lake.memo(stage.name, stage.schema)
     connection = duck.connect()
     try:
-        for asked in rounds(stage, asked_rows(lake, params), ROUND_ROWS):
-            connection.register("asked", asked)
-            connection.register("answers", memo.answers(asked["key"]))
-            rows = connection.sql(_published_sql(params)).to_arrow_table()
-            if rows.num_rows != asked.num_rows:
+        for rows in rounds(stage, asked, ROUND_ROWS):
+            connection.register("asked", rows)
+            connection.register("answers", memo.answers(rows["key"]))
+            published = connection.sql(_published_sql(params)).to_arrow_table()
+            if published.num_rows != rows.num_rows:
                 raise LakeError(
-                    f"the store answered {rows.num_rows} of {asked.num_rows} rows: somebody "
+                    f"the store answered {published.num_rows} of {rows.num_rows} rows: somebody "
                     'removed rows from it meanwhile; run "dvc repro download" again'
                 )
-            for batch in rows.to_batches(max_chunksize=BATCH_ROWS):
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=DOWNLOADS.schema)
+            yield published
     finally:
         connection.close()
+
+
+def _as_declared(tables: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """Batches in the published schema, which declares what is never null."""
+    for table in tables:
+        for batch in table.to_batches(max_chunksize=BATCH_ROWS):
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=DOWNLOADS.schema)
 
 
 def _published_sql(params: DownloadParams) -> str:

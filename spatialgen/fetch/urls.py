@@ -15,7 +15,9 @@ from spatialgen.fetch.reasons import Reason
 
 MAX_CHARACTERS = 4096
 PORTS = (80, 443)
-PARTS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?://(?P<authority>[^/?#]*)(?P<rest>.*))?")
+PARTS = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?://(?P<authority>[^/?]*))?(?P<rest>.*)", re.DOTALL
+)
 HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+")  # a name (IDNA where it was Chinese), or IPv6
 REFERENCE = re.compile(r"&(?:amp|#38|#x26);", re.IGNORECASE)  # copied out of a page's source
 VALID = "".join(character for character in map(chr, range(0x21, 0x7F)) if character not in '"<>')

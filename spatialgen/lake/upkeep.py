@@ -59,7 +59,7 @@ def _seed(table: Table) -> str:
     return "already there" if known else "added"
 
 
-def is_current(stage: str, model: str) -> bool:
+def is_current(stage: str, model: str | None = None) -> bool:
     """Whether the stage's outs come from today's params, code and `model`, as far as DVC sees.
 
     DVC sees a model that is a dependency of the stage, or a hub id (a param, with its revision),
@@ -69,6 +69,8 @@ def is_current(stage: str, model: str) -> bool:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or json.loads(done.stdout):
         return False
+    if model is None:
+        return True
     lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
     watched = [dep["path"] for dep in lock["stages"][stage]["deps"]]
     return model in watched or not Path(model).expanduser().is_dir()

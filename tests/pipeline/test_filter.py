@@ -23,7 +23,7 @@ ASKED = "select rows_computed as n from runs where stage = 'filter' order by sta
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that has judged its captions and is committed; each test leaves it as it was."""
     project = make_project(tmp_path_factory.mktemp("judged") / "project")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "filter")
     project.commit("first run")
     return project
 
@@ -66,7 +66,7 @@ def test_the_shipped_model_knows_the_sample_world(judged: Project) -> None:
 def test_only_the_threshold_changes_and_nothing_is_asked(judged: Project) -> None:
     stored = number(judged, "select count(*) as n from store.filter")
     before = judged.manifest("captions")
-    judged.run("dvc", "exp", "run", "-S", "filter.min_probability=0.999")
+    judged.run("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.999")
     assert number(judged, ASKED) == 0
     assert number(judged, "select count(*) as n from store.filter") == stored
     assert judged.manifest("captions") != before
@@ -109,13 +109,13 @@ def test_more_rows_ask_only_themselves(judged: Project) -> None:
         writer = csv.writer(file)
         writer.writerow(["url", "caption"])
         writer.writerows([f"http://new/{n}", f"第{n}只猫在狗的左边"] for n in range(30))
-    judged.run("dvc", "exp", "run", "-S", f"candidates.csv={folder}")
+    judged.run("dvc", "exp", "run", "filter", "-S", f"candidates.csv={folder}")
     assert number(judged, ASKED) == 30
     back(judged)
 
 
 def test_experiments_elsewhere_share_the_store(judged: Project) -> None:
-    run = ("dvc", "exp", "run", "-S")
+    run = ("dvc", "exp", "run", "filter", "-S")
     stored = number(judged, "select count(*) as n from store.filter")
     judged.run(*run, "filter.min_probability=0.2", "-n", "apart", "--temp")
     assert number(judged, ASKED) == 0
@@ -172,7 +172,7 @@ def test_a_clone_that_pulled_asks_nothing_again(judged: Project, tmp_path: Path)
     questions = number(clone, "select count(distinct caption) as n from captions")
     assert f"filter: {questions} answers added" in clone.run("spatialgen", "store", "seed").stdout
     assert "filter: 0 answers added" in clone.run("spatialgen", "store", "seed").stdout
-    clone.run("dvc", "exp", "run", "-S", "filter.min_probability=0.9")
+    clone.run("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.9")
     assert number(clone, ASKED) == 0
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout")
@@ -200,13 +200,13 @@ def test_ten_kills_then_repro_or_an_experiment_give_the_clean_run(tmp_path: Path
         project.set_params(rows=20_000)
         project.commit("more rows")
         project.run("dvc", "repro", "candidates")
-    clean.run("dvc", "repro")
+    clean.run("dvc", "repro", "filter")
     killed.commit("candidates")
     rng = random.Random(3)
-    experiment = ("dvc", "exp", "run", "-S", "filter.min_probability=0.5")
+    experiment = ("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.5")
     for kill in range(10):
         process = subprocess.Popen(
-            killed.resolve(*(experiment if kill % 2 else ("dvc", "repro"))),
+            killed.resolve(*(experiment if kill % 2 else ("dvc", "repro", "filter"))),
             cwd=killed.root,
             env=killed.environment(),
             stdout=subprocess.DEVNULL,
@@ -262,15 +262,24 @@ def test_mistakes_stop_the_stage_with_one_sentence(
 
 
 def test_no_gold_is_no_figure(judged: Project) -> None:
-    judged.run("dvc", "exp", "run", "-S", "filter.gold=null")
+    judged.run("dvc", "exp", "run", "filter", "-S", "filter.gold=null")
     assert set(metrics(judged)) == {"rows", "strong", "weak", "none", "failed"}
     back(judged)
 
 
 def test_a_target_stops_early(judged: Project) -> None:
-    judged.run("dvc", "exp", "run", "-S", "filter.target_samples=20")
+    judged.run("dvc", "exp", "run", "filter", "-S", "filter.target_samples=20")
     assert int(str(metrics(judged)["strong"])) + int(str(metrics(judged)["weak"])) == 20
-    judged.run("dvc", "exp", "run", "-S", "filter.target_samples=100000", "-S", "filter.gold=null")
+    judged.run(
+        "dvc",
+        "exp",
+        "run",
+        "filter",
+        "-S",
+        "filter.target_samples=100000",
+        "-S",
+        "filter.gold=null",
+    )
     assert metrics(judged)["rows"] == json.loads(judged.manifest("candidates"))["rows"]
     back(judged)
 

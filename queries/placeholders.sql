@@ -1,0 +1,18 @@
+-- Which pictures stand behind many captions: exact duplicates, and "this picture was removed"?
+-- captions, hosts: how many lead to this file. A placeholder shows on unrelated captions.
+-- param least = 2
+-- param limit = 20
+select
+    sha256,
+    count(*) as captions,
+    count(distinct host) as hosts,
+    any_value(width) as width,
+    any_value(height) as height,
+    any_value(n_bytes) as n_bytes,
+    left(arg_min(caption, row_id), 40) as caption,
+    left(arg_max(caption, row_id), 40) as another
+from downloads join images using (sha256) join captions using (row_id)
+group by sha256
+having count(*) >= $least
+order by captions desc, sha256
+limit $limit;
