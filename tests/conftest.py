@@ -156,9 +156,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that has judged its captions and is committed; a module shares it, so leave it as it
-    was.
-    """
+    """A project that has judged its captions and is committed; shared, so leave it as it was."""
     project = make_project(tmp_path_factory.mktemp("ran") / "project")
     project.run("dvc", "repro", "filter")
     project.commit("first run")

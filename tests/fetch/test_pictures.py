@@ -1,4 +1,6 @@
+import contextlib
 import io
+import itertools
 
 import imagehash
 import pytest
@@ -106,10 +108,8 @@ def test_no_bytes_raise_anything_else(noise: bytes, format: str, at: int) -> Non
     data = picture_as(format)
     for corrupted in (noise, data[:at] + noise + data[at + len(noise) :]):
         for read in (inspect, perceptual_hash):
-            try:
+            with contextlib.suppress(UnfitPictureError):
                 read(corrupted)
-            except UnfitPictureError as error:
-                assert str(error)
 
 
 def test_the_hash_is_phash(photos: list[bytes]) -> None:
@@ -132,7 +132,7 @@ def test_copies_are_near_and_others_are_far(photos: list[bytes]) -> None:
         copies.append(file.getvalue())
     pairs = list(zip(photos[:20], copies, strict=True))
     assert max(apart(photo, copy) for photo, copy in pairs) <= 8
-    assert min(apart(a, b) for (a, _), (b, _) in zip(pairs, pairs[1:], strict=False)) >= 14
+    assert min(apart(a, b) for (a, _), (b, _) in itertools.pairwise(pairs)) >= 14
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
