@@ -1,5 +1,4 @@
 import errno
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,18 +9,6 @@ from spatialgen.errors import DiskFullError, LakeError, ParamsError, explain
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES
 from spatialgen.project import INTERRUPTED, find_root, run, store_root
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 4 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def candidates(rows: int) -> Iterator[pa.RecordBatch]:

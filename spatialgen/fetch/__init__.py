@@ -3,6 +3,7 @@
 reasons.py      the closed list of what can become of a URL
 urls.py         from a URL as the CSV had it to the one that is requested
 addresses.py    which addresses may be connected to
+clock.py        deadlines that count the server's time and not ours
 client.py       one request: redirects, limits, what its answer means
 pictures.py     format, size and perceptual hash from a picture's bytes
 hosts.py        what one host can take: parallel requests, pauses, a circuit breaker

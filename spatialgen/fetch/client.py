@@ -7,16 +7,19 @@ import ssl
 import zlib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
+from typing import Any
 from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
 
 from spatialgen.fetch.addresses import ForbiddenAddressError, Mapped, public_socket
+from spatialgen.fetch.clock import Deadline, PatientClock
 from spatialgen.fetch.pictures import Picture, UnfitPictureError, inspect
 from spatialgen.fetch.reasons import Reason, of_status
 from spatialgen.fetch.urls import UnfitURLError, parse_url
@@ -26,6 +29,8 @@ REDIRECTS = (301, 302, 303, 307, 308)
 SMALL_BODY = 65_536  # bytes of an error page worth reading to keep its connection
 DNS_SECONDS, DNS_NAMES = 600, 100_000
 OPT_OUT = {"noai", "noimageai", "noindex", "noimageindex"}
+LARGE_BODY, LARGE_BYTES = 1 << 20, 256 << 20  # a large body, and memory for all of them together
+DEADLINE: ContextVar[Deadline] = ContextVar("deadline")  # of the request that a task makes
 NO_SUCH_NAME = {1, 4}  # c-ares: ENODATA, ENOTFOUND
 
 
@@ -62,11 +67,18 @@ class Client:
         self.limits = limits
         self.user_agent = user_agent
         self.connect_to = connect_to
+        self.clock = PatientClock()
+        self._deadlines: set[Deadline] = set()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Client":
+        # Large bodies in memory at once; who waits for a place has only read LARGE_BODY so far.
+        self._large = asyncio.Semaphore(max(LARGE_BYTES // self.limits.max_bytes, 1))
+        watch = asyncio.create_task(self._watch())
+        self._stack.callback(watch.cancel)
         context = ssl.create_default_context()  # one for all: it costs 25 ms to make
-        public = aiohttp.TCPConnector(
+        public = _Connector(
+            self.limits,
             limit=0,  # the crawl has its own limits; waiting here would count as the server's time
             ssl=context,
             resolver=aiohttp.AsyncResolver(),
@@ -75,7 +87,7 @@ class Client:
             socket_factory=public_socket,
         )
         self._public = await self._session(public)
-        mapped = aiohttp.TCPConnector(limit=0, ssl=context, resolver=Mapped(self.connect_to))
+        mapped = _Connector(self.limits, limit=0, ssl=context, resolver=Mapped(self.connect_to))
         self._mapped = await self._session(mapped)
         return self
 
@@ -91,9 +103,7 @@ class Client:
                     "Accept": "image/*,*/*;q=0.5",
                     "Accept-Encoding": "identity",
                 },
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=self.limits.connect_s, sock_read=self.limits.read_s
-                ),
+                timeout=aiohttp.ClientTimeout(total=None),  # deadlines are ours: see clock.py
             )
         )
 
@@ -107,15 +117,28 @@ class Client:
 
     async def fetch(self, text: str) -> Outcome:
         """Ask for the picture at `text`, once. Whatever goes wrong is an outcome."""
+        deadline = Deadline(self.clock, self.limits.total_s)
+        DEADLINE.set(deadline)
+        self._deadlines.add(deadline)
         try:
-            async with asyncio.timeout(self.limits.total_s):
-                return await self._follow(parse_url(text))
+            return await self._follow(parse_url(text))
         except UnfitURLError as error:
             return failure(error.reason, str(error))
-        except TimeoutError as error:
-            return failure(Reason.timeout, str(error) or f"{self.limits.total_s:g} s in all")
+        except asyncio.CancelledError:
+            if not deadline.caught():
+                raise
+            return failure(Reason.timeout, deadline.expired or "")
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
-            return failure(reason_of(error), _describe(error))
+            return failure(reason_of(error), f"{type(error).__name__}: {error}")
+        finally:
+            self._deadlines.discard(deadline)
+
+    async def _watch(self) -> None:
+        while True:
+            await self.clock.tick()
+            now = self.clock.now()
+            for deadline in list(self._deadlines):
+                deadline.check(now)
 
     async def _follow(self, url: URL) -> Outcome:
         """Ask for `url`, and wherever it redirects to."""
@@ -146,28 +169,58 @@ class Client:
         limit = self.limits.max_bytes
         if (response.content_length or 0) > limit:
             return self._too_large(f"{response.content_length} bytes announced")
-        parts, size = [], 0
-        async for part in response.content.iter_any():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                return self._too_large("cut off")
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        async with AsyncExitStack() as place:
+            data = await self._body(response, place)
+        if data is None:
+            return self._too_large("cut off")
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
             try:
                 data = _unpack(data, coding, limit)
             except OverflowError:
-                return self._too_large(f"unpacked from {size} bytes of {coding}")
+                return self._too_large(f"unpacked from {len(data)} bytes of {coding}")
             except (zlib.error, ValueError) as error:
                 return failure(Reason.not_image, f"in {coding}: {error}", status)
         return _judge(data, delimited=_is_delimited(response))
+
+    async def _body(self, response: aiohttp.ClientResponse, place: AsyncExitStack) -> bytes | None:
+        """All of the body, or None where it exceeds the limit; `place` is among the large ones."""
+        deadline = DEADLINE.get()
+        parts, size, is_large = [], 0, False
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > self.limits.max_bytes:
+                return None
+            if size > LARGE_BODY and not is_large:
+                left = deadline.pause()
+                await place.enter_async_context(self._large)
+                deadline.resume(left)
+                is_large = True
+            deadline.step("without a byte", self.limits.read_s)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self, why: str) -> Outcome:
         limit = self.limits.max_bytes
         outcome = failure(Reason.too_large, f"more than {limit} bytes, {why}", 200)
         outcome.n_bytes = limit
         return outcome
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Tells the request's deadline when a connection is being made, and when it stands."""
+
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        super().__init__(**options)
+        self.limits = limits
+
+    async def connect(self, *request: Any, **options: Any) -> Any:
+        """A connection, new or used before."""
+        deadline = DEADLINE.get()
+        deadline.step("without a connection", self.limits.connect_s)
+        connection = await super().connect(*request, **options)
+        deadline.step("without a byte", self.limits.read_s)
+        return connection
 
 
 def _judge(data: bytes, *, delimited: bool) -> Outcome:
@@ -214,10 +267,6 @@ def reason_of(error: BaseException) -> Reason:
     if isinstance(error, aiohttp.ClientConnectionError | OSError):
         return Reason.connection
     return Reason.http_error
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any
 
 from spatialgen.fetch.client import Client, Outcome, failure
-from spatialgen.fetch.concurrency import LAG_SHARE, Concurrency
+from spatialgen.fetch.clock import TICK_S
+from spatialgen.fetch.concurrency import Concurrency
 from spatialgen.fetch.hosts import Question
 from spatialgen.fetch.reasons import Reason
 from spatialgen.fetch.schedule import Policy, Schedule
@@ -50,7 +51,10 @@ class Crawl:
             if self.schedule.rows < self._rows_ahead():
                 self._room.set()
             self.exchange.figures = self._rates.figures(self.in_flight, self.concurrency.limit)
-            await self.concurrency.tick(saturated=self.in_flight >= self.concurrency.limit)
+            saturated = self.in_flight >= self.concurrency.limit
+            now = asyncio.get_running_loop().time()
+            self.concurrency.decide(now, self.client.clock, saturated=saturated)
+            await asyncio.sleep(TICK_S)
 
     async def _feed(self) -> None:
         while True:
@@ -83,17 +87,15 @@ class Crawl:
 
     async def _ask(self, question: Question) -> None:
         loop = asyncio.get_running_loop()
-        began, lag = loop.time(), self.concurrency.lag
+        began = loop.time()
         try:
             outcome = await self.client.fetch(question.url)
         except Exception as error:  # a defect of ours, on this URL: the others go on
             outcome = failure(Reason.failed, f"{type(error).__name__}: {error}")
         now = loop.time()
         question.seconds += now - began
-        late = self.concurrency.lag_since(lag, now)
-        excused = outcome.reason is Reason.timeout and late > LAG_SHARE * (now - began)
         self.concurrency.observe(outcome)
-        if self.schedule.finish(question, outcome, now, excused=excused):
+        if self.schedule.finish(question, outcome, now):
             await self._answer(question, outcome)
         await self._answer_given_up()
         self.in_flight -= 1

@@ -21,7 +21,6 @@ class Question:
     url: str
     host: str
     requests: int = 0  # made so far
-    excused: int = 0  # of these, failed through no fault of the server
     seconds: float = 0.0  # they took
 
 

@@ -68,13 +68,16 @@ class ImageStore:
         self._fragment.put(pa.RecordBatch.from_arrays(ordered, schema=IMAGES.schema))
 
     def commit(self) -> None:
-        """Finish the fragment and make its rows part of the dataset."""
+        """Finish the fragment and make its rows part of the dataset.
+
+        A fragment that could not be written stays, so that no later commit passes over it.
+        """
         if self._fragment is None:
             return
-        fragment, self._fragment = self._fragment, None
-        operation = lance.LanceOperation.Append(fragment.finish())
+        operation = lance.LanceOperation.Append(self._fragment.finish())
         path = str(self.dataset.path)
         lance.LanceDataset.commit(path, operation, read_version=lance.dataset(path).version)
+        self._fragment = None
 
 
 class _Fragment:

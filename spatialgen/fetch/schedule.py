@@ -11,7 +11,6 @@ from spatialgen.fetch.hosts import Host, Question
 from spatialgen.fetch.reasons import RETRIED, Reason
 
 MAX_RETRY_AFTER = 120.0  # s; who asks for more is asked in another run
-MAX_EXCUSES = 3
 
 
 @dataclass(frozen=True)
@@ -65,21 +64,12 @@ class Schedule:
             self._queue(host, now)
         return None
 
-    def finish(
-        self, question: Question, outcome: Outcome, now: float, *, excused: bool = False
-    ) -> bool:
-        """Whether this outcome of a started row is its answer; otherwise it is asked again.
-
-        `excused`: it failed through no fault of the server, which should not count.
-        """
+    def finish(self, question: Question, outcome: Outcome, now: float) -> bool:
+        """Whether this outcome of a started row is its answer; otherwise it is asked again."""
         host = self._hosts[question.host]
         host.active -= 1
         self._active -= 1
         question.requests += 1
-        if excused and question.excused < MAX_EXCUSES:
-            question.excused += 1
-            self._ready(question, now)
-            return False
         host.finished(outcome, now, self.policy.breaker_s)
         pause = self._pause(question, outcome)
         if pause is None:
@@ -96,7 +86,7 @@ class Schedule:
 
     def _pause(self, question: Question, outcome: Outcome) -> float | None:
         """Seconds until another try; None: this outcome is the answer."""
-        failures = question.requests - question.excused
+        failures = question.requests
         if failures > self.policy.retries:
             return None
         if outcome.reason is Reason.forbidden:

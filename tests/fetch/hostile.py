@@ -6,7 +6,7 @@ import ssl
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from spatialgen.sample.pictures import draw_picture
@@ -16,22 +16,26 @@ Reply = Callable[["HostileServer", asyncio.StreamWriter], Awaitable[None]]
 
 
 def response(
-    body: bytes = b"", status: str = "200 OK", *, length: int | None = None, **headers: str
+    body: bytes = b"",
+    status: str = "200 OK",
+    *,
+    length: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """The bytes of an HTTP response; `length` lies about the body's."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def page(body: bytes, **headers: str) -> Reply:
     """Answers 200 with this body."""
-    return raw(response(body, **headers))
+    return raw(response(body, headers=headers))
 
 
 def status(line: str, **headers: str) -> Reply:
     """Answers without a picture."""
-    return raw(response(b"no", line, **headers))
+    return raw(response(b"no", line, headers=headers))
 
 
 def redirect(target: str) -> Reply:

@@ -169,16 +169,6 @@ def test_single_errors_do_not_slow_a_host_but_many_do() -> None:
     assert host.limit == 32
 
 
-def test_an_excused_failure_does_not_count_but_has_an_end() -> None:
-    schedule = filled("a", policy=Policy(retries=0, per_host=1))
-    late = failure(Reason.timeout, "x")
-    for _ in range(3):
-        (asked,) = started(schedule)
-        assert not schedule.finish(asked, late, 0.0, excused=True)
-    (asked,) = started(schedule)
-    assert schedule.finish(asked, late, 0.0, excused=True)
-
-
 OUTCOMES = (
     None,
     Reason.gone,
@@ -191,22 +181,22 @@ OUTCOMES = (
 
 @given(
     st.lists(st.sampled_from("abc"), min_size=1, max_size=60),
-    st.lists(st.tuples(st.sampled_from(OUTCOMES), st.booleans()), min_size=1, max_size=40),
+    st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=40),
     st.integers(0, 3),
 )
 def test_every_row_gets_one_answer_whatever_happens(
-    hosts: list[str], fates: list[tuple[Reason | None, bool]], retries: int
+    hosts: list[str], fates: list[Reason | None], retries: int
 ) -> None:
     schedule = filled(*hosts, policy=Policy(retries=retries, per_host=3))
     answered: list[int] = []
     now, turn = 0.0, 0
     while schedule.rows or schedule.given_up:
         for asked in started(schedule, now, last=True):
-            reason, excused = fates[turn % len(fates)]
+            reason = fates[turn % len(fates)]
             turn += 1
             status = 403 if reason is Reason.forbidden else None
             outcome = OK if reason is None else failure(reason, "x", status)
-            if schedule.finish(asked, outcome, now, excused=excused and reason is Reason.timeout):
+            if schedule.finish(asked, outcome, now):
                 answered.append(asked.key)
         answered += [q.key for q, _ in schedule.given_up]
         schedule.given_up.clear()
