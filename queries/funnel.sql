@@ -1,4 +1,4 @@
--- How many CSV records become spatial captions, and where do the others go?
+-- How many CSV records become spatial captions with a picture, and where do the others go?
 -- step: in the order of the pipeline; records: how many; share: of all records.
 with step(rank, step, file, name) as (
     values
@@ -8,7 +8,9 @@ with step(rank, step, file, name) as (
         (4, 'dropped: exact duplicate',           'metrics/candidates', 'duplicates'),
         (5, 'candidates',                         'metrics/candidates', 'candidates'),
         (6, 'judged strong',                      'metrics/filter',     'strong'),
-        (7, 'judged weak',                        'metrics/filter',     'weak')
+        (7, 'judged weak',                        'metrics/filter',     'weak'),
+        (8, 'asked for their picture',            'metrics/download',   'rows'),
+        (9, 'with a picture',                     'metrics/download',   'ok')
 )
 select
     step,

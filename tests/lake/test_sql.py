@@ -10,7 +10,7 @@ import pytest
 from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
+from spatialgen.lake.schemas import CANDIDATES, DOWNLOADS, IMAGES, REJECTS
 from spatialgen.lake.schemas import CAPTIONS as JUDGED
 from spatialgen.lake.sql import parse_value, run_query
 from spatialgen.metrics import write_metrics
@@ -46,17 +46,31 @@ def filled(lake: Lake) -> Lake:
         names=["file", "line", "reason", "raw"],
     )
     lake.publish(REJECTS, [reject])
-    picture = picture_table([b"bytes"])
+    pictures = picture_table([b"bytes", b"other bytes"])
+    near = pa.array([-(2**63) + 7, -(2**63) + 6], pa.int64())
+    pictures = pictures.set_column(6, IMAGES.schema.field("phash"), near)
     images = lake.stored("images", IMAGES.schema)
-    images.append(picture)
+    images.append(pictures)
     stored = images.open()
     assert stored
-    lake.publish_blobs(IMAGES, stored, picture.select(["sha256"]))
-    with lake.run("candidates", "fp") as run:
-        run.rows_total = run.rows_computed = 5
+    lake.publish_blobs(IMAGES, stored, pictures.select(["sha256"]))
+    first, second = pictures["sha256"].to_pylist()
+    downloads = {
+        "row_id": pa.array(ids, pa.int64()),
+        "sha256": pa.array([first, first, second, None]),
+        "status": pa.array(["ok", "ok", "ok", "permanent"]),
+        "reason": pa.array([None, None, None, "gone"]),
+        "http_status": pa.array([200, 200, 200, 404], pa.int32()),
+        "host": pa.array(["a", "a", "a", "b"]),
+    }
+    lake.publish(DOWNLOADS, [pa.record_batch(list(downloads.values()), schema=DOWNLOADS.schema)])
+    for stage in ("candidates", "download"):
+        with lake.run(stage, "fp") as run:
+            run.rows_total = run.rows_computed = 4
     counts = {"records": 9, "rejected": 1, "unmatched": 3, "duplicates": 1, "candidates": 4}
     write_metrics("candidates", counts, lake.root.parent / "metrics")
     write_metrics("filter", {"strong": 1, "weak": 1}, lake.root.parent / "metrics")
+    write_metrics("download", {"rows": 4, "ok": 3}, lake.root.parent / "metrics")
     return lake
 
 
@@ -75,7 +89,7 @@ def test_every_shipped_query_states_its_question_and_answers_it(filled: Lake, pa
 
 def test_funnel_adds_up(filled: Lake) -> None:
     rows = query(filled, (REPOSITORY / "queries" / "funnel.sql").read_text())
-    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4, 1, 1]
+    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4, 1, 1, 4, 3]
     assert sum(row["share"] for row in rows[1:5]) == pytest.approx(1, abs=1e-3)  # type: ignore[misc]
 
 
@@ -95,6 +109,34 @@ def test_relation_words_counts_captions(filled: Lake) -> None:
 
 def shipped(lake: Lake, name: str, **params: object) -> list[dict[str, object]]:
     return query(lake, (REPOSITORY / "queries" / f"{name}.sql").read_text("utf-8"), **params)
+
+
+def test_near_duplicates_differ_in_few_bits(filled: Lake) -> None:
+    (pair,) = shipped(filled, "near_duplicates")
+    assert (pair["distance"], pair["pairs"]) == (1, 1)
+    assert pair["picture"] != pair["alike"]
+    assert shipped(filled, "near_duplicates", distance=0) == []
+
+
+def test_a_picture_behind_many_captions_is_a_placeholder(filled: Lake) -> None:
+    (placeholder,) = shipped(filled, "placeholders")
+    assert placeholder["captions"] == 2
+
+
+def test_hosts_have_wilson_intervals_and_a_commonest_failure(filled: Lake) -> None:
+    rows = shipped(filled, "download_hosts")
+    assert [(row["host"], row["urls"], row["ok"]) for row in rows] == [("a", 3, 3), ("b", 1, 0)]
+    for row, expected in zip(rows, (wilson(3, 3), wilson(0, 1)), strict=True):
+        assert row["share"] == expected.value
+        assert row["lo"] == pytest.approx(expected.lo, abs=1e-4)
+        assert row["hi"] == pytest.approx(expected.hi, abs=1e-4)
+    assert rows[1]["failure"] == "gone"
+
+
+def test_filtering_first_saves_what_is_not_downloaded(filled: Lake) -> None:
+    everything, first = shipped(filled, "filter_first")
+    assert (everything["rows"], first["rows"]) == (9, 4)
+    assert (everything["storage_saved"], first["storage_saved"]) == (0, round(1 - 4 / 9, 4))
 
 
 def test_class_shares_have_wilson_intervals(filled: Lake) -> None:
