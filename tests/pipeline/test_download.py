@@ -88,6 +88,7 @@ def test_a_selection_fetches_nothing_and_comes_back(downloaded: Project) -> None
     assert downloaded.manifest("images") == before
 
 
+@pytest.mark.slow
 def test_parallel_experiments_have_a_server_each(downloaded: Project) -> None:
     stored = number(downloaded, "select count(*) as n from store.download")
     for name, attempt in (("second", 2), ("third", 3)):
