@@ -81,6 +81,7 @@ class DownloadParams(Section):
     min_side: int = Field(ge=1, strict=True)  # pixels, of the shorter side
     max_pixels: int = Field(ge=1, le=89_478_485, strict=True)  # width x height (Pillow's limit)
     retries: int = Field(ge=0, le=20, strict=True)  # of a row within a run, after its first request
+    robots: bool  # obey robots.txt: one more request per host
     user_agent: str = Field(pattern=r"^[!-~][ -~]*$")  # how servers know us; add a contact
     attempt: int = Field(
         ge=1, lt=2**31, strict=True

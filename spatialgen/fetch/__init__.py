@@ -5,6 +5,9 @@ urls.py         from a URL as the CSV had it to the one that is requested
 addresses.py    which addresses may be connected to
 clock.py        deadlines that count the server's time and not ours
 client.py       one request: redirects, limits, what its answer means
+outcome.py      what a request brought
+headers.py      what the headers of an answer say
+robots.py       robots.txt
 pictures.py     format, size and perceptual hash from a picture's bytes
 hosts.py        what one host can take: parallel requests, pauses, a circuit breaker
 schedule.py     which row is next, and when a failed one is tried again

@@ -5,12 +5,10 @@ import hashlib
 import socket
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import urljoin
@@ -20,32 +18,23 @@ from yarl import URL
 
 from spatialgen.fetch.addresses import ForbiddenAddressError, Mapped, public_socket
 from spatialgen.fetch.clock import Deadline, PatientClock
-from spatialgen.fetch.pictures import Picture, UnfitPictureError, inspect
+from spatialgen.fetch.headers import is_delimited, opt_out, retry_after, unpack
+from spatialgen.fetch.outcome import Outcome, failure
+from spatialgen.fetch.pictures import UnfitPictureError, inspect
 from spatialgen.fetch.reasons import Reason, of_status
+from spatialgen.fetch.robots import Robots
 from spatialgen.fetch.urls import UnfitURLError, parse_url
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 SMALL_BODY = 65_536  # bytes of an error page worth reading to keep its connection
 DNS_SECONDS, DNS_NAMES = 600, 100_000
-OPT_OUT = {"noai", "noimageai", "noindex", "noimageindex"}
 LARGE_BODY, LARGE_BYTES = 1 << 20, 256 << 20  # a large body, and memory for all of them together
 DEADLINE: ContextVar[Deadline] = ContextVar("deadline")  # of the request that a task makes
 NO_SUCH_NAME = {1, 4}  # c-ares: ENODATA, ENOTFOUND
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What one request brought: a picture (`reason` is None), or why there is none."""
-
-    reason: Reason | None = None
-    error: str | None = None  # `reason` with its particulars
-    http_status: int | None = None
-    data: bytes | None = None
-    picture: Picture | None = None
-    sha256: str | None = None  # of data, hex
-    n_bytes: int | None = None  # read; of a too large answer: the limit it exceeds
-    retry_after: float | None = None  # s, as the server asks
+Judge = Callable[[aiohttp.ClientResponse, bytes], Outcome]  # what a complete body is
 
 
 @dataclass(frozen=True)
@@ -62,9 +51,15 @@ class Client:
     """Sessions without cookies, proxies or trust in names; an async context manager."""
 
     def __init__(
-        self, limits: Limits, user_agent: str, connect_to: Mapping[str, tuple[str, int]]
+        self,
+        limits: Limits,
+        user_agent: str,
+        connect_to: Mapping[str, tuple[str, int]],
+        *,
+        robots: bool = False,
     ) -> None:
         self.limits = limits
+        self.robots = Robots(self._read_rules, user_agent) if robots else None
         self.user_agent = user_agent
         self.connect_to = connect_to
         self.clock = PatientClock()
@@ -117,11 +112,18 @@ class Client:
 
     async def fetch(self, text: str) -> Outcome:
         """Ask for the picture at `text`, once. Whatever goes wrong is an outcome."""
+        return await self._attempt(text, _judge)
+
+    async def _read_rules(self, url: URL) -> Outcome:
+        """A robots.txt, as the outcome's data."""
+        return await self._attempt(str(url), _as_it_is, obey=False)
+
+    async def _attempt(self, text: str, judge: Judge, *, obey: bool = True) -> Outcome:
         deadline = Deadline(self.clock, self.limits.total_s)
         DEADLINE.set(deadline)
         self._deadlines.add(deadline)
         try:
-            return await self._follow(parse_url(text))
+            return await self._follow(parse_url(text), judge, obey=obey)
         except UnfitURLError as error:
             return failure(error.reason, str(error))
         except asyncio.CancelledError:
@@ -140,13 +142,15 @@ class Client:
             for deadline in list(self._deadlines):
                 deadline.check(now)
 
-    async def _follow(self, url: URL) -> Outcome:
+    async def _follow(self, url: URL, judge: Judge, *, obey: bool) -> Outcome:
         """Ask for `url`, and wherever it redirects to."""
         for _ in range(MAX_REDIRECTS + 1):
+            if obey and self.robots and (refusal := await self._refusal(url)):
+                return refusal
             session = self._mapped if url.raw_host in self.connect_to else self._public
             async with session.get(url, allow_redirects=False) as response:
                 if response.status not in REDIRECTS:
-                    return await self._read(response)
+                    return await self._read(response, judge, obey=obey)
                 status, target = response.status, response.headers.get("Location", "")
                 await _drain(response)
             try:
@@ -157,14 +161,21 @@ class Client:
                 return failure(reason, f"redirected to {target[:200]!r}: {error}", status)
         return failure(Reason.redirects, f"more than {MAX_REDIRECTS}", status)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Outcome:
+    async def _refusal(self, url: URL) -> Outcome | None:
+        deadline = DEADLINE.get()
+        left = deadline.pause()  # the rules have a deadline of their own
+        refusal = await self.robots.refusal(url) if self.robots else None
+        deadline.resume(left)
+        return refusal
+
+    async def _read(self, response: aiohttp.ClientResponse, judge: Judge, *, obey: bool) -> Outcome:
         status = response.status
-        if directive := _opt_out(response, self.user_agent):
+        if obey and (directive := opt_out(response, self.user_agent)):
             return failure(Reason.opt_out, directive, status)
         if status != 200:
             await _drain(response)
             outcome = failure(of_status(status), f"{status} {response.reason or ''}", status)
-            outcome.retry_after = _retry_after(response)
+            outcome.retry_after = retry_after(response)
             return outcome
         limit = self.limits.max_bytes
         if (response.content_length or 0) > limit:
@@ -176,12 +187,12 @@ class Client:
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if coding not in ("", "identity"):
             try:
-                data = _unpack(data, coding, limit)
+                data = unpack(data, coding, limit)
             except OverflowError:
                 return self._too_large(f"unpacked from {len(data)} bytes of {coding}")
             except (zlib.error, ValueError) as error:
                 return failure(Reason.not_image, f"in {coding}: {error}", status)
-        return _judge(data, delimited=_is_delimited(response))
+        return judge(response, data)
 
     async def _body(self, response: aiohttp.ClientResponse, place: AsyncExitStack) -> bytes | None:
         """All of the body, or None where it exceeds the limit; `place` is among the large ones."""
@@ -223,13 +234,17 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-def _judge(data: bytes, *, delimited: bool) -> Outcome:
+def _as_it_is(response: aiohttp.ClientResponse, data: bytes) -> Outcome:
+    return Outcome(http_status=200, data=data)
+
+
+def _judge(response: aiohttp.ClientResponse, data: bytes) -> Outcome:
     """What a complete body is."""
     try:
         picture = inspect(data)
     except UnfitPictureError as error:
         reason = error.reason
-        if reason is Reason.damaged and not delimited:
+        if reason is Reason.damaged and not is_delimited(response):
             reason = Reason.truncated  # the connection's end was the only sign that this is all
         outcome = failure(reason, str(error), 200)
     else:
@@ -237,12 +252,6 @@ def _judge(data: bytes, *, delimited: bool) -> Outcome:
         outcome = Outcome(http_status=200, data=data, picture=picture, sha256=digest)
     outcome.n_bytes = len(data)
     return outcome
-
-
-def failure(reason: Reason, why: str, http_status: int | None = None) -> Outcome:
-    """An outcome without a picture."""
-    error = f"{reason}: {' '.join(why.split())}".removesuffix(": ")
-    return Outcome(reason=reason, error=error[:300], http_status=http_status)
 
 
 def reason_of(error: BaseException) -> Reason:
@@ -272,54 +281,3 @@ def reason_of(error: BaseException) -> Reason:
 async def _drain(response: aiohttp.ClientResponse) -> None:
     if response.content_length is not None and response.content_length <= SMALL_BODY:
         await response.read()
-
-
-def _is_delimited(response: aiohttp.ClientResponse) -> bool:
-    """Whether the response itself says where its body ends."""
-    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    return chunked or "Content-Length" in response.headers
-
-
-def _unpack(data: bytes, coding: str, limit: int) -> bytes:
-    """Undo a Content-Encoding that nobody asked for; raises OverflowError beyond `limit` bytes."""
-    bits = {"gzip": 31, "x-gzip": 31, "deflate": 15}.get(coding)
-    if bits is None:
-        raise ValueError("is not read")
-    unpacked = zlib.decompressobj(bits).decompress(data, limit + 1)
-    if len(unpacked) > limit:
-        raise OverflowError
-    return unpacked
-
-
-def _opt_out(response: aiohttp.ClientResponse, user_agent: str) -> str | None:
-    """The header that reserves this picture, if one does.
-
-    X-Robots-Tag: noai... for everybody or for our name; TDMRep's tdm-reservation: 1 (W3C community
-    group report, 2024).
-    """
-    if response.headers.get("tdm-reservation", "").strip() == "1":
-        return "tdm-reservation: 1"
-    us = user_agent.partition("/")[0].strip().lower()
-    for value in response.headers.getall("X-Robots-Tag", ()):
-        addressed = ""
-        for part in value.lower().split(","):
-            name, colon, rest = part.partition(":")
-            if colon:  # "unavailable_after: date" is a directive, too; what follows it is no name
-                addressed = name.strip()
-            directive = (rest if colon else part).strip()
-            if directive in OPT_OUT and addressed in ("", "*", us):
-                return f"X-Robots-Tag: {value.strip()}"
-    return None
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds until a server wants to be asked again (RFC 9110, 10.2.3)."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)

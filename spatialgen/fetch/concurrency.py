@@ -2,8 +2,8 @@
 
 import resource
 
-from spatialgen.fetch.client import Outcome
 from spatialgen.fetch.clock import PatientClock
+from spatialgen.fetch.outcome import Outcome
 from spatialgen.fetch.reasons import Reason
 
 START, LEAST, MOST = 64, 16, 512

@@ -5,10 +5,11 @@ import time
 from collections import deque
 from typing import Any
 
-from spatialgen.fetch.client import Client, Outcome, failure
+from spatialgen.fetch.client import Client
 from spatialgen.fetch.clock import TICK_S
 from spatialgen.fetch.concurrency import Concurrency
 from spatialgen.fetch.hosts import Question
+from spatialgen.fetch.outcome import Outcome, failure
 from spatialgen.fetch.reasons import Reason
 from spatialgen.fetch.schedule import Policy, Schedule
 from spatialgen.fetch.urls import host_of

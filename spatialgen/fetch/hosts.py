@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from spatialgen.fetch.client import Outcome
+from spatialgen.fetch.outcome import Outcome
 from spatialgen.fetch.reasons import UNREACHED, Reason
 
 PUSHBACK = {Reason.rate_limited, Reason.server_error}

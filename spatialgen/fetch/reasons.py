@@ -21,6 +21,7 @@ class Reason(StrEnum):
     http_error = "http_error"  # any other answer that is no success and no server's trouble
     redirects = "redirects"  # too many, or to nowhere
     opt_out = "opt_out"  # X-Robots-Tag or tdm-reservation say no
+    robots = "robots"  # robots.txt says no, where download.robots obeys it
     too_large = "too_large"  # more than download.max_bytes
     not_image = "not_image"  # HTML, text, an unknown format
     damaged = "damaged"  # begins like a picture and is none to its end

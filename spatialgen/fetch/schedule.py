@@ -6,8 +6,8 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from spatialgen.fetch.client import Outcome, failure
 from spatialgen.fetch.hosts import Host, Question
+from spatialgen.fetch.outcome import Outcome, failure
 from spatialgen.fetch.reasons import RETRIED, Reason
 
 MAX_RETRY_AFTER = 120.0  # s; who asks for more is asked in another run

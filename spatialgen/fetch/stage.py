@@ -9,6 +9,7 @@ from spatialgen.fetch.client import Client, Limits
 from spatialgen.fetch.concurrency import Concurrency
 from spatialgen.fetch.crawl import Crawl
 from spatialgen.fetch.images import PARTS
+from spatialgen.fetch.reasons import Reason
 from spatialgen.fetch.schedule import Policy
 from spatialgen.lake.ids import fingerprint
 from spatialgen.lake.lake import Lake
@@ -42,8 +43,14 @@ def download_stage(params: DownloadParams, compute: ComputeParams) -> RowStage:
         parts=PARTS,
         open=partial(open_crawl, params, compute),
         attempt=params.attempt,
-        stale=f"reason = 'too_large' and n_bytes < {params.max_bytes}",
+        stale=_stale(params),
     )
+
+
+def _stale(params: DownloadParams) -> str:
+    """Answers that these params would not have got."""
+    larger = f"reason = '{Reason.too_large}' and n_bytes < {params.max_bytes}"
+    return larger if params.robots else f"({larger}) or reason = '{Reason.robots}'"
 
 
 def open_crawl(params: DownloadParams, compute: ComputeParams, device: str) -> Crawl:
@@ -55,7 +62,7 @@ def open_crawl(params: DownloadParams, compute: ComputeParams, device: str) -> C
         read_s=compute.read_timeout_s,
     )
     targets = {host: parse_target(target) for host, target in compute.connect_to.items()}
-    client = Client(limits, params.user_agent, targets)
+    client = Client(limits, params.user_agent, targets, robots=params.robots)
     policy = Policy(retries=params.retries, per_host=compute.per_host)
     fixed = None if compute.concurrency == "auto" else compute.concurrency
     return Crawl(client, policy, Concurrency(fixed))

@@ -25,11 +25,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.schemas import CAPTIONS
 from tests.benchmarks.harness import median, report, workspace
 from tests.benchmarks.picture_server import fault_of
+from tests.fetch.lists import publish_captions
 
 HOST = "localhost"  # its certificate says so, too
 ROUNDS, ROWS, START_ROWS, TLS_ROWS, HANG_S = 1, 5000, 100, 300, 3
@@ -131,7 +130,8 @@ def stage(
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     shutil.copy(REPOSITORY / "params.yaml", home)
-    publish_captions(Lake(home / "lake", store=home / ".lake"), urls)
+    lake = Lake(home / "lake", store=home / ".lake")
+    publish_captions(lake, [(url, "左边是猫") for url in urls])
     settings = {
         "download.retries": 0,
         "download.min_side": 1,
@@ -146,24 +146,6 @@ def stage(
     wall, cpu, peak = measure(command, home, {"PYTHONPATH": str(REPOSITORY), **(env or {})})
     counted = json.loads((home / "metrics" / "download.json").read_text())
     return Run(wall, cpu, peak, float(first.read_text()) - began, counted["ok"])
-
-
-def publish_captions(lake: Lake, urls: list[str]) -> None:
-    """lake/captions with one strong caption per URL."""
-    ids = sorted((row_id(url, ""), url) for url in urls)
-    columns = {
-        "row_id": pa.array([i for i, _ in ids], pa.int64()),
-        "url": pa.array([url for _, url in ids]),
-        "caption": pa.repeat("猫在狗的左边", len(ids)),
-        "spatial_type": pa.repeat("strong", len(ids)),
-        **{
-            f"p_{name}": pa.repeat(pa.scalar(0.3, pa.float32()), len(ids))
-            for name in ("strong", "weak", "none")
-        },
-        "tier": pa.repeat("none", len(ids)),
-        "error": pa.nulls(len(ids), pa.string()),
-    }
-    lake.publish(CAPTIONS, [pa.record_batch(list(columns.values()), schema=CAPTIONS.schema)])
 
 
 def img2dataset(

@@ -13,9 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from spatialgen.fetch.client import Client, Limits, Outcome
+from spatialgen.fetch.client import Client, Limits
+from spatialgen.fetch.outcome import Outcome
 from spatialgen.fetch.reasons import Reason
-from tests.fetch.hostile import PICTURE, HostileServer, hostile_server
+from tests.fetch.hostile import (
+    PICTURE,
+    HostileServer,
+    Reply,
+    hang,
+    hostile_server,
+    page,
+    redirect,
+    status,
+)
 
 HOST = "hostile.test"
 LIMITS = Limits(max_bytes=1_000_000, total_s=2, connect_s=1, read_s=1)
@@ -226,3 +236,54 @@ def unused_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
     return port
+
+
+ROBOTS = b"""User-agent: otherbot
+Disallow: /
+
+User-agent: *
+Disallow: /%E5%9B%BE%E7%89%87/
+Disallow: /lying
+"""
+
+
+def with_robots(server: HostileServer, *paths: str) -> list[Outcome]:
+    async def run() -> list[Outcome]:
+        target = {HOST: ("127.0.0.1", server.port)}
+        async with Client(LIMITS, "spatialgen/test", target, robots=True) as client:
+            urls = [f"http://{HOST}{path}" for path in paths]
+            return list(await asyncio.gather(*map(client.fetch, urls)))
+
+    return asyncio.run(run())
+
+
+def test_robots_txt_is_read_once_and_obeyed_also_after_a_redirect() -> None:
+    with hostile_server() as server:
+        server.replies["/robots.txt"] = page(ROBOTS, X_Robots_Tag="noindex")
+        server.replies["/to-lying"] = redirect("/lying.jpg")
+        found = with_robots(server, "/ok.jpg", "/图片/中文.jpg", "/lying.jpg", "/to-lying")
+        assert [outcome.reason for outcome in found] == [None, *[Reason.robots] * 3]
+        assert server.requests["/robots.txt"] == 1
+        assert server.requests["/lying.jpg"] == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (status("404 Not Found"), None),
+        (status("403 Forbidden"), None),
+        (page(b"<html>no rules</html>"), None),
+        (page(b""), None),
+        (page(b"\xff\xfe\0\0" * 50), None),
+        (redirect("/ok.jpg"), None),
+        (status("503 Busy"), Reason.server_error),
+        (hang, Reason.timeout),
+    ],
+)
+def test_without_rules_all_is_allowed_but_trouble_is_no_permission(
+    reply: Reply, reason: Reason | None
+) -> None:
+    with hostile_server() as server:
+        server.replies["/robots.txt"] = reply
+        found = with_robots(server, "/ok.jpg", "/lying.jpg")
+        assert [outcome.reason for outcome in found] == [reason, reason]

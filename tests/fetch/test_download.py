@@ -140,6 +140,16 @@ def test_a_larger_limit_asks_again_only_what_was_larger(lake: Lake, server: Host
     assert server.requests["/404.jpg"] == 1
 
 
+def test_without_robots_what_they_kept_is_asked_again(lake: Lake, server: HostileServer) -> None:
+    server.replies["/robots.txt"] = page(b"User-agent: *\nDisallow: /lying")
+    publish_captions(lake, [(url(path), "左边是猫") for path in ("/ok.jpg", "/lying.jpg")])
+    download(lake, server.port, params(robots=True))
+    assert by_url(lake)[url("/lying.jpg")]["reason"] == "robots"
+    assert download(lake, server.port, params(robots=True)).computed == 0
+    assert download(lake, server.port).computed == 1
+    assert counts(lake)["ok"] == 2
+
+
 def test_another_attempt_asks_only_what_failed_for_a_passing_reason(
     lake: Lake, server: HostileServer
 ) -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatialgen.fetch.client import Outcome, failure
 from spatialgen.fetch.hosts import BREAK_AFTER, Host, Question
+from spatialgen.fetch.outcome import Outcome, failure
 from spatialgen.fetch.reasons import Reason
 from spatialgen.fetch.schedule import MAX_RETRY_AFTER, Policy, Schedule
 
