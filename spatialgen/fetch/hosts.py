@@ -9,7 +9,9 @@ from spatialgen.fetch.reasons import UNREACHED, Reason
 PUSHBACK = {Reason.rate_limited, Reason.server_error}
 PUSHBACK_SHARE = 0.25  # of a host's latest answers; single errors are no reason to slow down
 MEMORY = 0.1  # weight of the latest answer in that share
+MAX_RETRY_AFTER = 120.0  # s; who asks for more is asked in another run
 BREAK_AFTER = 20  # failures to connect in a row
+LONGEST_BREAK = 16  # times the first
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Host:
     ready: deque[Question] = field(default_factory=deque)
     active: int = 0
     paused_until: float = 0.0
+    down_until: float = 0.0  # a pause too long to wait for: its rows are given up
     trips: int = 0  # of its circuit breaker, in a row
     pushback: float = 0.0  # share of its latest answers that ask for less
     unreached: int = 0  # failures to connect, in a row
@@ -46,13 +49,13 @@ class Host:
         return self.active < (1 if self.trips else max(int(self.limit), 1))
 
     def is_down(self, now: float) -> bool:
-        """Whether it failed again after a pause: rows for it are given up meanwhile."""
-        return self.trips > 1 and now < self.paused_until
+        """Whether its rows are given up: a probe failed, or it wants us away for long."""
+        return now < self.down_until
 
-    def is_idle(self) -> bool:
+    def is_idle(self, now: float) -> bool:
         """Whether nothing is known of it that a new Host would not know."""
         known = self.trips or self.unreached or self.pushback > MEMORY or self.limit < self.most
-        return not (self.active or self.ready or known)
+        return not (self.active or self.ready or known or now < self.paused_until)
 
     def finished(self, outcome: Outcome, now: float, breaker_s: float) -> None:
         """Learn from the outcome of one of its requests."""
@@ -68,11 +71,14 @@ class Host:
             self.limit = min(self.limit + 1 / self.limit, self.most)
         if outcome.reason is Reason.rate_limited and outcome.retry_after:
             self.paused_until = max(self.paused_until, now + outcome.retry_after)
+            if outcome.retry_after > MAX_RETRY_AFTER:
+                self.down_until = self.paused_until
 
     def _unreached(self, now: float, breaker_s: float) -> None:
         self.unreached += 1
         if self.trips or self.unreached >= BREAK_AFTER:
             if now >= self.paused_until:  # requests that began before the trip tell nothing new
-                self.paused_until = now + breaker_s * 2**self.trips
+                self.paused_until = now + breaker_s * min(2**self.trips, LONGEST_BREAK)
                 self.trips += 1
+                self.down_until = self.paused_until if self.trips > 1 else 0.0
             self.unreached = 0

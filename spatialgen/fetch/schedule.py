@@ -6,11 +6,9 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-from spatialgen.fetch.hosts import Host, Question
+from spatialgen.fetch.hosts import MAX_RETRY_AFTER, Host, Question
 from spatialgen.fetch.outcome import Outcome, failure
 from spatialgen.fetch.reasons import RETRIED, Reason
-
-MAX_RETRY_AFTER = 120.0  # s; who asks for more is asked in another run
 
 
 @dataclass(frozen=True)
@@ -115,12 +113,12 @@ class Schedule:
 
     def _give_up(self, question: Question) -> None:
         self.rows -= 1
-        why = f"{question.host} has not answered for a while"
+        why = f"{question.host} does not answer, or asks us to stay away for long"
         self.given_up.append((question, failure(Reason.host_down, why)))
 
     def _queue(self, host: Host, now: float) -> None:
         """Put a host where it belongs: in the rotation, among the paused, or out of mind."""
-        if host.is_idle():
+        if host.is_idle(now) and not host.queued:
             self._hosts.pop(host.name, None)
         elif host.ready and not host.queued:
             if host.may_start(now):

@@ -61,7 +61,7 @@ def open_crawl(params: DownloadParams, compute: ComputeParams, device: str) -> C
         connect_s=compute.connect_timeout_s,
         read_s=compute.read_timeout_s,
     )
-    targets = {host: parse_target(target) for host, target in compute.connect_to.items()}
+    targets = {host.lower(): parse_target(target) for host, target in compute.connect_to.items()}
     client = Client(limits, params.user_agent, targets, robots=params.robots)
     policy = Policy(retries=params.retries, per_host=compute.per_host)
     fixed = None if compute.concurrency == "auto" else compute.concurrency

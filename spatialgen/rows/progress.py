@@ -126,7 +126,7 @@ class Progress:
         status.failed += failed
         status.device_rows[result.device] = status.device_rows.get(result.device, 0) + rows
         self._busy[result.device] = self._busy.get(result.device, 0.0) + result.seconds
-        status.busy = {name: round(busy / elapsed, 3) for name, busy in self._busy.items()}
+        status.busy = {name: min(round(b / elapsed, 3), 1.0) for name, b in self._busy.items()}
         status.rows_per_s = status.done / elapsed
         status.eta_s = status.left / status.rows_per_s
         status.figures = dict(result.figures)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatialgen.fetch.hosts import BREAK_AFTER, Host, Question
+from spatialgen.fetch.hosts import BREAK_AFTER, MAX_RETRY_AFTER, Host, Question
 from spatialgen.fetch.outcome import Outcome, failure
 from spatialgen.fetch.reasons import Reason
-from spatialgen.fetch.schedule import MAX_RETRY_AFTER, Policy, Schedule
+from spatialgen.fetch.schedule import Policy, Schedule
 
 OK = Outcome()
 REFUSED = failure(Reason.connection, "refused")
@@ -90,6 +90,30 @@ def test_a_host_that_limits_us_rests_as_a_whole() -> None:
     schedule.finish(first[2], OK, 1.0)
     assert started(schedule, 9.0) == []
     assert {q.host for q in started(schedule, 30.1)} == {"a"}
+
+
+def test_a_host_that_sends_us_away_for_a_year_costs_no_time() -> None:
+    schedule = filled(*"a" * 50, "b")
+    away = failure(Reason.rate_limited, "429")
+    away.retry_after = 3e7
+    first, *others = started(schedule)
+    assert schedule.finish(first, away, 0.0)
+    assert {outcome.reason for _, outcome in schedule.given_up} == {Reason.host_down}
+    for asked in others:
+        assert schedule.finish(asked, OK, 1.0)
+    assert schedule.rows == 0
+    assert len(schedule.given_up) == 46
+
+
+def test_a_pause_is_remembered_when_no_row_is_left() -> None:
+    schedule = filled("a", policy=Policy(retries=0, per_host=1))
+    busy = failure(Reason.rate_limited, "429")
+    busy.retry_after = 60.0
+    (asked,) = started(schedule)
+    schedule.finish(asked, busy, 0.0)
+    schedule.add(question(7), 1.0)
+    assert started(schedule, 59.0) == []
+    assert [q.key for q in started(schedule, 61.0)] == [7]
 
 
 def test_forbidden_is_tried_once_more_when_nothing_else_is_left() -> None:
