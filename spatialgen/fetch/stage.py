@@ -35,13 +35,14 @@ SCHEMA = pa.schema(
 
 def download_stage(params: DownloadParams, compute: ComputeParams) -> RowStage:
     """The row stage that downloads; params only select, retry, or change its speed."""
+    targets = {host.lower(): parse_target(target) for host, target in compute.connect_to.items()}
     return RowStage(
         name="download",
         fp=fingerprint(revision=REVISION),
         key=("url",),
         schema=SCHEMA,
         parts=PARTS,
-        open=partial(open_crawl, params, compute),
+        open=partial(open_crawl, params, compute, targets),
         attempt=params.attempt,
         stale=_stale(params),
     )
@@ -53,7 +54,9 @@ def _stale(params: DownloadParams) -> str:
     return larger if params.robots else f"({larger}) or reason = '{Reason.robots}'"
 
 
-def open_crawl(params: DownloadParams, compute: ComputeParams, device: str) -> Crawl:
+def open_crawl(
+    params: DownloadParams, compute: ComputeParams, targets: dict[str, tuple[str, int]], device: str
+) -> Crawl:
     """A crawl for one run of the Streaming runner."""
     limits = Limits(
         max_bytes=params.max_bytes,
@@ -61,7 +64,6 @@ def open_crawl(params: DownloadParams, compute: ComputeParams, device: str) -> C
         connect_s=compute.connect_timeout_s,
         read_s=compute.read_timeout_s,
     )
-    targets = {host.lower(): parse_target(target) for host, target in compute.connect_to.items()}
     client = Client(limits, params.user_agent, targets, robots=params.robots)
     policy = Policy(retries=params.retries, per_host=compute.per_host)
     fixed = None if compute.concurrency == "auto" else compute.concurrency
