@@ -152,7 +152,10 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ParamsError(f"-S {pair} has no key=value; write it like -S filter.attempt=2")
-        overrides[key] = yaml.safe_load(value)
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ParamsError(f"-S {pair} is no YAML: {' '.join(str(error).split())}") from None
     return overrides
 
 

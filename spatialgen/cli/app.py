@@ -109,7 +109,7 @@ def probe(
     target: Annotated[
         int, typer.Option(min=1, help="pictures that you need: says how many captions that takes")
     ] = 200_000,
-    sample: Annotated[int, typer.Option(min=1, help="URLs to try")] = 1000,
+    sample: Annotated[int, typer.Option(min=1, max=100_000, help="URLs to try")] = 1000,
     hosts: Annotated[int, typer.Option(min=0, help="hosts to show, those with most URLs")] = 20,
     set_param: Annotated[
         list[str] | None, typer.Option("-S", "--set-param", help="section.key=value for this time")

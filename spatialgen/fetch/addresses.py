@@ -7,13 +7,14 @@ redirects lead anywhere, so the address is checked where the socket is made: not
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from spatialgen.errors import ParamsError
+from spatialgen.fetch.urls import host_of
 
 # Addresses that lead to others (RFC 6052, 8215, 3056, 4291, 3879, 7526), which Python (3.11 at
 # least) counts as global.
@@ -55,6 +56,14 @@ def public_socket(address: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
+def mapped_socket(targets: Collection[tuple[str, int]], address: tuple[Any, ...]) -> socket.socket:
+    """The socket factory for `compute.connect_to`: it leads to these addresses and ports alone."""
+    family, kind, protocol, _, (ip, port, *_) = address
+    if (str(ip), port) not in targets:
+        raise ForbiddenAddressError(f"forbidden address {ip} port {port}")
+    return socket.socket(family, kind, protocol)
+
+
 @dataclass(frozen=True)
 class Mapped(AbstractResolver):
     """Resolves only the hosts of `compute.connect_to`, each to its own address and port."""
@@ -73,6 +82,29 @@ class Mapped(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def parse_targets(connect_to: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """`compute.connect_to` by host as URLs have it after IDNA; raises ParamsError."""
+    targets = {}
+    for host, target in connect_to.items():
+        name = host_of(f"http://{host}/")
+        if not name or name != host.encode("idna").decode().lower() or is_address(name):
+            raise ParamsError(
+                f"compute.connect_to has {host!r}, which is no host name; write one, such as "
+                "pictures.lan"
+            )
+        targets[name] = parse_target(target)
+    return targets
+
+
+def is_address(text: str) -> bool:
+    """Whether a host is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_target(text: str) -> tuple[str, int]:

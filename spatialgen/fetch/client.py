@@ -1,14 +1,15 @@
 """One request: what was asked, what came back, and what it means."""
 
 import asyncio
+import contextlib
 import hashlib
 import socket
 import ssl
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 from urllib.parse import urljoin
@@ -16,7 +17,12 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from spatialgen.fetch.addresses import ForbiddenAddressError, Mapped, public_socket
+from spatialgen.fetch.addresses import (
+    ForbiddenAddressError,
+    Mapped,
+    mapped_socket,
+    public_socket,
+)
 from spatialgen.fetch.clock import Deadline, PatientClock
 from spatialgen.fetch.headers import is_delimited, opt_out, retry_after, unpack
 from spatialgen.fetch.outcome import Outcome, failure
@@ -28,7 +34,9 @@ from spatialgen.fetch.urls import UnfitURLError, parse_url
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 SMALL_BODY = 65_536  # bytes of an error page worth reading to keep its connection
+DRAIN_S = 1.0  # for such a page
 DNS_SECONDS, DNS_NAMES = 600, 100_000
+LOOKUPS = 64  # names at once
 LARGE_BODY, LARGE_BYTES = 1 << 20, 256 << 20  # a large body, and memory for all of them together
 DEADLINE: ContextVar[Deadline] = ContextVar("deadline")  # of the request that a task makes
 NO_SUCH_NAME = {1, 4}  # c-ares: ENODATA, ENOTFOUND
@@ -72,17 +80,25 @@ class Client:
         watch = asyncio.create_task(self._watch())
         self._stack.callback(watch.cancel)
         context = ssl.create_default_context()  # one for all: it costs 25 ms to make
+        resolver = Resolver()
+        self._stack.push_async_callback(resolver.close)
         public = _Connector(
             self.limits,
             limit=0,  # the crawl has its own limits; waiting here would count as the server's time
             ssl=context,
-            resolver=aiohttp.AsyncResolver(),
+            resolver=resolver,
             ttl_dns_cache=DNS_SECONDS,
             dns_cache_max_size=DNS_NAMES,
-            socket_factory=public_socket,
+            socket_factory=_public_socket,
         )
         self._public = await self._session(public)
-        mapped = _Connector(self.limits, limit=0, ssl=context, resolver=Mapped(self.connect_to))
+        mapped = _Connector(
+            self.limits,
+            limit=0,
+            ssl=context,
+            resolver=Mapped(self.connect_to),
+            socket_factory=partial(mapped_socket, set(self.connect_to.values())),
+        )
         self._mapped = await self._session(mapped)
         return self
 
@@ -129,8 +145,11 @@ class Client:
         except asyncio.CancelledError:
             if not deadline.caught():
                 raise
-            return failure(Reason.timeout, deadline.expired or "")
+            reason = Reason.connection if deadline.connecting else Reason.timeout
+            return failure(reason, deadline.expired or "")
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as error:
+            if deadline.forbidden and not deadline.permitted:
+                return failure(Reason.forbidden_address, "no address of its host is public")
             return failure(reason_of(error), f"{type(error).__name__}: {error}")
         finally:
             self._deadlines.discard(deadline)
@@ -170,13 +189,13 @@ class Client:
 
     async def _read(self, response: aiohttp.ClientResponse, judge: Judge, *, obey: bool) -> Outcome:
         status = response.status
-        if obey and (directive := opt_out(response, self.user_agent)):
-            return failure(Reason.opt_out, directive, status)
         if status != 200:
             await _drain(response)
             outcome = failure(of_status(status), f"{status} {response.reason or ''}", status)
             outcome.retry_after = retry_after(response)
             return outcome
+        if obey and (directive := opt_out(response, self.user_agent)):
+            return failure(Reason.opt_out, directive, status)
         limit = self.limits.max_bytes
         if (response.content_length or 0) > limit:
             return self._too_large(f"{response.content_length} bytes announced")
@@ -185,13 +204,12 @@ class Client:
         if data is None:
             return self._too_large("cut off")
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding not in ("", "identity"):
-            try:
-                data = unpack(data, coding, limit)
-            except OverflowError:
-                return self._too_large(f"unpacked from {len(data)} bytes of {coding}")
-            except (zlib.error, ValueError) as error:
-                return failure(Reason.not_image, f"in {coding}: {error}", status)
+        try:
+            data = unpack(data, coding, limit)
+        except OverflowError:
+            return self._too_large(f"unpacked from {len(data)} bytes of {coding}")
+        except EOFError:
+            return failure(Reason.truncated, f"{coding} without its end", status)
         return judge(response, data)
 
     async def _body(self, response: aiohttp.ClientResponse, place: AsyncExitStack) -> bytes | None:
@@ -228,10 +246,39 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(self, *request: Any, **options: Any) -> Any:
         """A connection, new or used before."""
         deadline = DEADLINE.get()
-        deadline.step("without a connection", self.limits.connect_s)
+        deadline.forbidden = deadline.permitted = 0
+        deadline.step("without a connection", self.limits.connect_s, connecting=True)
         connection = await super().connect(*request, **options)
         deadline.step("without a byte", self.limits.read_s)
         return connection
+
+
+class Resolver(aiohttp.AsyncResolver):
+    """Asks the name server a bounded number of questions at once: more of them only fail."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._places = asyncio.Semaphore(LOOKUPS)
+
+    async def resolve(self, *name: Any, **options: Any) -> Any:
+        """The addresses of a name; waiting for a place is our time, not the server's."""
+        deadline = DEADLINE.get()
+        left = deadline.pause()
+        async with self._places:
+            deadline.resume(left)
+            return await super().resolve(*name, **options)
+
+
+def _public_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A public socket; the request's deadline counts what was tried."""
+    deadline = DEADLINE.get()
+    try:
+        made = public_socket(address)
+    except ForbiddenAddressError:
+        deadline.forbidden += 1
+        raise
+    deadline.permitted += 1
+    return made
 
 
 def _as_it_is(response: aiohttp.ClientResponse, data: bytes) -> Outcome:
@@ -259,9 +306,6 @@ def reason_of(error: BaseException) -> Reason:
     chain = [error]
     while following := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(following)
-    # Several addresses that all fail are reported in one text (aiohappyeyeballs).
-    if any("forbidden address" in str(e) or isinstance(e, ForbiddenAddressError) for e in chain):
-        return Reason.forbidden_address
     if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
         codes = {argument for e in chain for argument in e.args if isinstance(argument, int)}
         return Reason.no_such_host if codes & NO_SUCH_NAME else Reason.dns
@@ -280,4 +324,6 @@ def reason_of(error: BaseException) -> Reason:
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     if response.content_length is not None and response.content_length <= SMALL_BODY:
-        await response.read()
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await response.read()

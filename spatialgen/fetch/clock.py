@@ -37,23 +37,29 @@ class Deadline:
     def __init__(self, clock: PatientClock, total_s: float) -> None:
         self.clock = clock
         self.expired: str | None = None  # what took too long
+        self.connecting = False  # the present step
+        self.forbidden = self.permitted = 0  # addresses tried for the present connection
         self._task = asyncio.current_task()
         self._total_s = total_s
         self._ends = clock.now() + total_s
         self._step, self._step_s, self._step_ends = "", 0.0, math.inf
 
-    def step(self, name: str, seconds: float) -> None:
+    def step(self, name: str, seconds: float, *, connecting: bool = False) -> None:
         """A step begins that may take so long."""
+        self.connecting = connecting
         self._step, self._step_s, self._step_ends = name, seconds, self.clock.now() + seconds
 
-    def pause(self) -> float:
+    def pause(self) -> tuple[float, float]:
         """We keep the server waiting, until `resume` with what this returns."""
-        self._step_ends, self._ends, left = math.inf, math.inf, self._ends - self.clock.now()
+        now = self.clock.now()
+        left = self._ends - now, self._step_ends - now
+        self._ends = self._step_ends = math.inf
         return left
 
-    def resume(self, left: float) -> None:
-        """Go on with so much time left."""
-        self._ends = self.clock.now() + left
+    def resume(self, left: tuple[float, float]) -> None:
+        """Go on with so much time left, in all and for the step."""
+        now = self.clock.now()
+        self._ends, self._step_ends = now + left[0], now + left[1]
 
     def check(self, now: float) -> None:
         """Cancel the task if it is late."""

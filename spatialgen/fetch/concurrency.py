@@ -27,7 +27,7 @@ class Concurrency:
     def observe(self, outcome: Outcome) -> None:
         """Count a request's outcome."""
         self._finished += 1
-        self._timeouts += outcome.reason is Reason.timeout
+        self._timeouts += outcome.reason in (Reason.timeout, Reason.dns)
 
     def decide(self, now: float, clock: PatientClock, *, saturated: bool) -> None:
         """Move the limit, every DECIDE_S; `saturated`: more could be in flight."""

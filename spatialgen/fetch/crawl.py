@@ -2,23 +2,23 @@
 
 import asyncio
 import time
-from collections import deque
 from typing import Any
 
+from spatialgen.errors import RowsError
 from spatialgen.fetch.client import Client
 from spatialgen.fetch.clock import TICK_S
 from spatialgen.fetch.concurrency import Concurrency
 from spatialgen.fetch.hosts import Question
 from spatialgen.fetch.outcome import Outcome, failure
-from spatialgen.fetch.reasons import Reason
+from spatialgen.fetch.reasons import UNREACHED, Reason
 from spatialgen.fetch.schedule import Policy, Schedule
 from spatialgen.fetch.urls import host_of
 from spatialgen.rows.batcher import OK
 from spatialgen.rows.streaming import Exchange
 
 ROWS_AHEAD = 4  # rows held for each request in flight, so that many hosts can take turns
-LEAST_AHEAD = 2048
-RATE_SECONDS = 10.0  # over which the progress averages
+LEAST_AHEAD, MOST_AHEAD = 2048, 100_000
+OUTAGE_S, OUTAGE_ROWS = 60.0, 200
 
 
 class Crawl:
@@ -33,6 +33,8 @@ class Crawl:
         self._fed = False  # there are no more windows
         self._room = asyncio.Event()
         self._rates = Rates()
+        self._heard = 0.0  # when somebody answered last, by the client's clock
+        self._unheard = 0  # requests that nobody answered since
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer every row that the exchange has."""
@@ -49,8 +51,9 @@ class Crawl:
         while not (self._fed and self.schedule.rows == 0 and not self.schedule.given_up):
             self._start_requests()
             await self._answer_given_up()
-            if self.schedule.rows < self._rows_ahead():
+            if self._wants_rows():
                 self._room.set()
+            self._notice_outage()
             self.exchange.figures = self._rates.figures(self.in_flight, self.concurrency.limit)
             saturated = self.in_flight >= self.concurrency.limit
             now = asyncio.get_running_loop().time()
@@ -59,7 +62,7 @@ class Crawl:
 
     async def _feed(self) -> None:
         while True:
-            while self.schedule.rows >= self._rows_ahead():
+            while not self._wants_rows():
                 self._room.clear()
                 await self._room.wait()
             window = await self.exchange.next_window()
@@ -74,8 +77,26 @@ class Crawl:
                 self.schedule.add(Question(**row, host=host_of(row["url"])), now)
             self._start_requests()
 
-    def _rows_ahead(self) -> int:
-        return max(ROWS_AHEAD * self.concurrency.limit, LEAST_AHEAD)
+    def _wants_rows(self) -> bool:
+        """Whether more rows are needed, so that many hosts can take turns."""
+        ahead = max(ROWS_AHEAD * self.concurrency.limit, LEAST_AHEAD)
+        present = self.schedule.rows - self.schedule.waiting()
+        idle = self.in_flight < self.concurrency.limit and not self.schedule.can_start()
+        return self.schedule.rows < MOST_AHEAD and (present < ahead or idle)
+
+    def _notice_outage(self) -> None:
+        """Stop before a whole list fails because this machine is cut off.
+
+        It is noticed only after some answers: a list of dead hosts looks the same otherwise. So it
+        is in the list's last rows, which are often such.
+        """
+        silence = self.client.clock.now() - self._heard
+        if self._fed or self._heard == 0.0 or silence < OUTAGE_S or self._unheard < OUTAGE_ROWS:
+            return
+        raise RowsError(
+            f"nobody has answered for {silence:.0f} s, {self._unheard} requests in a row; is this "
+            "machine cut off? look at the network, then run again: what is committed is kept"
+        )
 
     def _start_requests(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -91,11 +112,20 @@ class Crawl:
         began = loop.time()
         try:
             outcome = await self.client.fetch(question.url)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcome = failure(Reason.failed, repr(error))  # a library's future, not us
         except Exception as error:  # a defect of ours, on this URL: the others go on
             outcome = failure(Reason.failed, f"{type(error).__name__}: {error}")
         now = loop.time()
         question.seconds += now - began
         self.concurrency.observe(outcome)
+        if outcome.reason is None or outcome.http_status is not None:
+            self._heard, self._unheard = self.client.clock.now(), 0
+        else:
+            self._unheard += outcome.reason in UNREACHED
         if self.schedule.finish(question, outcome, now):
             await self._answer(question, outcome)
         await self._answer_given_up()
@@ -138,7 +168,7 @@ class Rates:
 
     def __init__(self) -> None:
         self.rows = self.pictures = self.n_bytes = 0
-        self._past: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
+        self._began = time.monotonic()
 
     def add(self, *, ok: bool, n_bytes: int) -> None:
         """Count an answer."""
@@ -148,15 +178,10 @@ class Rates:
 
     def figures(self, in_flight: int, limit: int) -> dict[str, str]:
         """As text, by name."""
-        now = time.monotonic()
-        self._past.append((now, self.pictures, self.n_bytes))
-        while now - self._past[0][0] > RATE_SECONDS:
-            self._past.popleft()
-        then, pictures, n_bytes = self._past[0]
-        seconds = max(now - then, 1e-9)
+        seconds = max(time.monotonic() - self._began, 1e-9)
         return {
             "ok": f"{self.pictures / max(self.rows, 1):.0%}",
-            "images/s": f"{(self.pictures - pictures) / seconds:.0f}",
-            "MB/s": f"{(self.n_bytes - n_bytes) / seconds / 1e6:.1f}",
+            "images/s": f"{self.pictures / seconds:.0f}",
+            "MB/s": f"{self.n_bytes / seconds / 1e6:.1f}",
             "in flight": f"{in_flight}/{limit}",
         }

@@ -16,13 +16,23 @@ def is_delimited(response: aiohttp.ClientResponse) -> bool:
 
 
 def unpack(data: bytes, coding: str, limit: int) -> bytes:
-    """Undo a Content-Encoding that nobody asked for; raises OverflowError beyond `limit` bytes."""
+    """Undo a Content-Encoding that nobody asked for.
+
+    What is not in that encoding, or in one that is not read, stays: servers say `gzip` of plain
+    pictures. Raises OverflowError beyond `limit` bytes, EOFError where the end is missing.
+    """
     bits = {"gzip": 31, "x-gzip": 31, "deflate": 15}.get(coding)
     if bits is None:
-        raise ValueError("is not read")
-    unpacked = zlib.decompressobj(bits).decompress(data, limit + 1)
+        return data
+    stream = zlib.decompressobj(bits)
+    try:
+        unpacked = stream.decompress(data, limit + 1)
+    except zlib.error:
+        return data
     if len(unpacked) > limit:
         raise OverflowError
+    if not stream.eof:
+        raise EOFError
     return unpacked
 
 

@@ -10,7 +10,9 @@ PUSHBACK = {Reason.rate_limited, Reason.server_error}
 PUSHBACK_SHARE = 0.25  # of a host's latest answers; single errors are no reason to slow down
 MEMORY = 0.1  # weight of the latest answer in that share
 MAX_RETRY_AFTER = 120.0  # s; who asks for more is asked in another run
-BREAK_AFTER = 20  # failures to connect in a row
+LONGEST_REST = 3600.0
+LIMITED = 3  # answers 429 in a row that are meant for us, and not for one page
+BREAK_AFTER = 20  # requests in a row that nobody answered
 LONGEST_BREAK = 16  # times the first
 
 
@@ -37,9 +39,10 @@ class Host:
     active: int = 0
     paused_until: float = 0.0
     down_until: float = 0.0  # a pause too long to wait for: its rows are given up
+    limited: int = 0  # answers 429, in a row
     trips: int = 0  # of its circuit breaker, in a row
     pushback: float = 0.0  # share of its latest answers that ask for less
-    unreached: int = 0  # failures to connect, in a row
+    unreached: int = 0  # requests that nobody answered, in a row
     queued: bool = False  # in the schedule's rotation
 
     def may_start(self, now: float) -> bool:
@@ -62,17 +65,23 @@ class Host:
         if outcome.reason in UNREACHED:
             self._unreached(now, breaker_s)
             return
-        self.trips = self.unreached = 0
+        if outcome.reason is None or outcome.http_status is not None:
+            self.trips = self.unreached = 0  # somebody is there
         pushes = outcome.reason in PUSHBACK
         self.pushback += MEMORY * (pushes - self.pushback)
         if pushes and self.pushback > PUSHBACK_SHARE:
             self.limit, self.pushback = max(self.limit / 2, 1.0), 0.0
         elif not pushes:
             self.limit = min(self.limit + 1 / self.limit, self.most)
-        if outcome.reason is Reason.rate_limited and outcome.retry_after:
-            self.paused_until = max(self.paused_until, now + outcome.retry_after)
-            if outcome.retry_after > MAX_RETRY_AFTER:
-                self.down_until = self.paused_until
+        self.limited = self.limited + 1 if outcome.reason is Reason.rate_limited else 0
+        if self.limited >= LIMITED and outcome.retry_after:
+            self._rest(outcome.retry_after, now)
+
+    def _rest(self, seconds: float, now: float) -> None:
+        """Leave it alone for as long as it asks; if that is long, its rows are given up."""
+        if seconds > MAX_RETRY_AFTER:
+            self.down_until = now + min(seconds, LONGEST_REST)
+        self.paused_until = max(self.paused_until, now + min(seconds, LONGEST_REST))
 
     def _unreached(self, now: float, breaker_s: float) -> None:
         self.unreached += 1

@@ -16,10 +16,11 @@ from spatialgen.fetch.pictures import UnfitPictureError, perceptual_hash
 from spatialgen.fetch.reasons import Reason
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import IMAGES
-from spatialgen.lake.store import Dataset
+from spatialgen.lake.store import KEEP_VERSIONS, Dataset
 from spatialgen.rows.batcher import PERMANENT
 
 QUEUED = 2  # batches that wait for the disk
+FORGET_COMMITS = 100
 RECENT = 100_000  # digests in a set, before they join the sorted array
 PARTS = pa.schema([pa.field("format", pa.string()), pa.field("image", pa.large_binary())])
 
@@ -35,6 +36,7 @@ class ImageStore:
         self.dataset = lake.stored(IMAGES.name, IMAGES.schema)
         self.known = KnownDigests(self.dataset)
         self._fragment: _Fragment | None = None
+        self._commits = 0
 
     def take(self, answers: pa.Table) -> pa.Table:
         """Keep the new pictures of `answers`; one that cannot be decoded becomes a failure."""
@@ -78,6 +80,9 @@ class ImageStore:
         path = str(self.dataset.path)
         lance.LanceDataset.commit(path, operation, read_version=lance.dataset(path).version)
         self._fragment = None
+        self._commits += 1
+        if self._commits % FORGET_COMMITS == 0:  # each commit's manifest names every fragment
+            lance.dataset(path).cleanup_old_versions(older_than=KEEP_VERSIONS)
 
 
 class _Fragment:

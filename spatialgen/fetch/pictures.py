@@ -10,7 +10,8 @@ from PIL import Image, UnidentifiedImageError
 from spatialgen.fetch.reasons import Reason
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-HASH_PIXELS = 50_000_000  # larger pictures get no hash: decoding them takes hundreds of MB
+NAMES = {"mpo": "jpeg"}  # a JPEG with more pictures behind it, as phones and cameras write
+HASH_PIXELS = 25_000_000  # larger pictures get no hash: decoding them takes hundreds of MB
 HASH_SIDE = 32  # of the small grey picture that is hashed
 TAIL = 64  # bytes that may follow the end of a picture in a file that was saved carelessly
 warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's limit: 89 MP
@@ -44,7 +45,8 @@ def inspect(data: bytes) -> Picture:
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            picture = Picture(*image.size, (image.format or "").lower())
+            format = (image.format or "").lower()
+            picture = Picture(*image.size, NAMES.get(format, format))
     except UnidentifiedImageError:
         begin = data[:12]
         raise UnfitPictureError(Reason.not_image, f"begins with {begin!r}") from None
@@ -68,10 +70,17 @@ def _is_complete(data: bytes, format: str) -> bool:
     if format == "png":
         return data.rfind(b"IEND") >= 0
     if format == "gif":
-        return data.rstrip(b"\0\r\n ").endswith(b";")
+        return data.rstrip(b"\0\r\n ").endswith(b";") or b"\0;" in data[-TAIL:]
     if format == "webp":
         return len(data) >= int.from_bytes(data[4:8], "little") + 8
     return len(data) >= int.from_bytes(data[2:6], "little")  # bmp
+
+
+def _in_grey(image: Image.Image) -> Image.Image:
+    """A copy with 256 greys; 16-bit pictures are scaled, where Pillow would clip them."""
+    if image.mode.startswith("I"):
+        image = image.convert("I").point(lambda value: value * (1 / 256))
+    return image.convert("L")
 
 
 def perceptual_hash(data: bytes) -> int | None:
@@ -87,7 +96,7 @@ def perceptual_hash(data: bytes) -> int | None:
             if image.width * image.height > HASH_PIXELS:
                 return None
             image.draft("L", (HASH_SIDE, HASH_SIDE))
-            grey = image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS)
+            grey = _in_grey(image).resize((HASH_SIDE, HASH_SIDE), Image.Resampling.LANCZOS)
     except BOMB:
         return None
     except Exception as error:

@@ -66,8 +66,8 @@ RETRIED = {
     Reason.rate_limited,
     Reason.server_error,
 }
-# These say that nobody answers at the host, whatever is asked.
-UNREACHED = {Reason.dns, Reason.connection}
+# In a row, these say that nobody answers at the host, whatever is asked.
+UNREACHED = {Reason.dns, Reason.connection, Reason.timeout}
 
 
 def of_status(http_status: int) -> Reason:

@@ -47,6 +47,14 @@ class Schedule:
         self.rows += 1
         self._ready(question, now)
 
+    def waiting(self) -> int:
+        """Rows that wait for another try: they keep nobody else from starting."""
+        return len(self._waiting) + len(self._forbidden)
+
+    def can_start(self) -> bool:
+        """Whether some host has a row ready and room for it."""
+        return bool(self._rotation)
+
     def start(self, now: float, *, last: bool = False) -> Question | None:
         """The next row to ask, if any may be; `last`: no more will be added."""
         self._release(now, last)

@@ -4,7 +4,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from spatialgen.fetch.addresses import parse_target
+from spatialgen.fetch.addresses import parse_targets
 from spatialgen.fetch.client import Client, Limits
 from spatialgen.fetch.concurrency import Concurrency
 from spatialgen.fetch.crawl import Crawl
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 
 def download_stage(params: DownloadParams, compute: ComputeParams) -> RowStage:
     """The row stage that downloads; params only select, retry, or change its speed."""
-    targets = {host.lower(): parse_target(target) for host, target in compute.connect_to.items()}
+    targets = parse_targets(compute.connect_to)
     return RowStage(
         name="download",
         fp=fingerprint(revision=REVISION),

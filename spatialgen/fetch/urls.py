@@ -5,7 +5,6 @@ written, so what is valid is not touched: percent-encoding stays, and only chara
 may have are encoded.
 """
 
-import html
 import re
 from urllib.parse import quote
 
@@ -42,8 +41,7 @@ def parse_url(text: str) -> URL:
         raise UnfitURLError(
             Reason.bad_url, f"{len(text)} characters, and {MAX_CHARACTERS} are read"
         )
-    if REFERENCE.search(text):
-        text = html.unescape(text)
+    text = REFERENCE.sub("&", text)
     if text.startswith("//"):
         text = f"https:{text}"
     parts = PARTS.fullmatch(text.partition("#")[0])

@@ -105,7 +105,7 @@ IMAGES = TableSpec(
             column(
                 "phash",
                 pa.int64(),
-                "64-bit perceptual hash; near-duplicates differ in few bits; null above 50 MP",
+                "64-bit perceptual hash; near-duplicates differ in few bits; null above 25 MP",
                 nullable=True,
             ),
         ]

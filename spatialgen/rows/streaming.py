@@ -113,8 +113,8 @@ class Streaming:
     device: str = "network"
 
     def run(self, stage: RowStage, windows: Iterator[pa.RecordBatch]) -> Iterator[Result]:
-        """Yield answers as they come. Interrupted, it drops what is in flight, and yields first
-        what is answered.
+        """Yield answers as they come. Interrupted while it waits for one, it yields what is
+        answered already, and drops what is in flight.
         """
         schema = pa.schema([*stage.schema, *stage.parts, *OUTCOME])
         service = _Service(stage.open(self.device))
@@ -152,6 +152,7 @@ class _Service:
             self.error = error  # raised where the caller sees it
         finally:
             self.exchange.inbox.put(_Ended())
+            self.ready.set()
 
     async def _cancellable(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -177,7 +178,7 @@ class _Service:
 
     def stop(self) -> None:
         """Cancel what is in flight and end the thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+        with contextlib.suppress(RuntimeError, AttributeError):  # it has ended, or never began
             self.loop.call_soon_threadsafe(lambda: self.task and self.task.cancel())
         self.thread.join(STOP_SECONDS)
 

@@ -29,13 +29,19 @@ def response(
 
 
 def page(body: bytes, **headers: str) -> Reply:
-    """Answers 200 with this body."""
-    return raw(response(body, headers=headers))
+    """Answers 200 with this body, and keeps the connection."""
+    return keep(raw(response(body, headers=headers)))
 
 
 def status(line: str, **headers: str) -> Reply:
-    """Answers without a picture."""
-    return raw(response(b"no", line, headers=headers))
+    """Answers without a picture, and keeps the connection."""
+    return keep(raw(response(b"no", line, headers=headers)))
+
+
+def keep(reply: Reply) -> Reply:
+    """Mark a reply that says where it ends."""
+    reply.keeps = True  # type: ignore[attr-defined]
+    return reply
 
 
 def redirect(target: str) -> Reply:
@@ -120,6 +126,13 @@ REPLIES: dict[str, Reply] = {
     "/no-http.jpg": raw(b"220 ready\r\n"),
     "/many-headers.jpg": raw(b"HTTP/1.1 200 OK\r\n" + b"X-Y: " + b"z" * 200_000 + b"\r\n\r\n"),
     "/404.jpg": status("404 Not Found"),
+    "/404-short.jpg": raw(response(b"no", "404 Not Found", length=500)),
+    "/404-noindex.jpg": status("404 Not Found", X_Robots_Tag="noindex"),
+    "/503-noindex.jpg": status("503 Busy", X_Robots_Tag="noindex"),
+    "/no-gzip.jpg": page(PICTURE, Content_Encoding="gzip"),
+    "/aws-chunked.jpg": page(PICTURE, Content_Encoding="aws-chunked"),
+    "/half-gzip.jpg": page(gzip.compress(PICTURE)[:-600], Content_Encoding="gzip"),
+    "/forbidden-words.jpg": raw(b"HTTP/1.1 abc forbidden address\r\n\r\n"),
     "/410.jpg": status("410 Gone"),
     "/401.jpg": status("401 Unauthorized"),
     "/403.jpg": status("403 Forbidden"),
@@ -170,8 +183,9 @@ class HostileServer:
                 path = head.split(" ")[1]
                 self.requests[path] += 1
                 self.headers.append(head)
-                await self.replies.get(path, status("404 Not Found"))(self, writer)
-                if path not in ("/ok.jpg", "/cookies.jpg", "/404.jpg"):
+                reply = self.replies.get(path) or status("404 Not Found")
+                await reply(self, writer)
+                if not getattr(reply, "keeps", False):
                     break
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass

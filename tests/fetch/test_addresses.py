@@ -9,6 +9,7 @@ from spatialgen.fetch.addresses import (
     Mapped,
     is_public,
     parse_target,
+    parse_targets,
     public_socket,
 )
 
@@ -77,6 +78,18 @@ def test_a_mapped_host_has_its_own_address_and_port() -> None:
     assert (found["host"], found["port"]) == ("127.0.0.1", 8080)
     (found,) = asyncio.run(resolver.resolve("b.test", 443))
     assert (found["host"], found["port"], found["family"]) == ("::1", 1, socket.AF_INET6)
+
+
+def test_hosts_are_names_as_urls_have_them() -> None:
+    mapped = parse_targets({"My.Test": "127.0.0.1:80", "图片.lan": "10.0.0.1:8080"})
+    chinese = "图片".encode("idna").decode()
+    assert mapped == {"my.test": ("127.0.0.1", 80), f"{chinese}.lan": ("10.0.0.1", 8080)}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "http://a.test", "a.test:80", "a b", ""])
+def test_other_hosts_are_refused(host: str) -> None:
+    with pytest.raises(ParamsError, match="is no host name"):
+        parse_targets({host: "127.0.0.1:80"})
 
 
 def test_targets_are_an_address_and_a_port() -> None:

@@ -1,6 +1,7 @@
 """The hostile suite: every way in which the web misbehaves, and what becomes of the row."""
 
 import asyncio
+import contextlib
 import hashlib
 import resource
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from spatialgen.fetch.addresses import ForbiddenAddressError, mapped_socket
 from spatialgen.fetch.client import Client, Limits
 from spatialgen.fetch.outcome import Outcome
 from spatialgen.fetch.reasons import Reason
@@ -56,6 +58,8 @@ GOOD = [
     "/unlimited.jpg",
     "/gzip.jpg",
     "/deflate.jpg",
+    "/no-gzip.jpg",
+    "/aws-chunked.jpg",
     "/signed/src=http%3A%2F%2Fb.cn%2Fa.jpg&t=1",
     "/amp?a=1&amp;b=2",
     "/moved.jpg",
@@ -98,6 +102,11 @@ BAD = {
     "/no-http.jpg": Reason.http_error,
     "/many-headers.jpg": Reason.http_error,
     "/404.jpg": Reason.gone,
+    "/404-short.jpg": Reason.gone,
+    "/404-noindex.jpg": Reason.gone,
+    "/503-noindex.jpg": Reason.server_error,
+    "/half-gzip.jpg": Reason.truncated,
+    "/forbidden-words.jpg": Reason.http_error,
     "/410.jpg": Reason.gone,
     "/401.jpg": Reason.forbidden,
     "/403.jpg": Reason.forbidden,
@@ -173,6 +182,31 @@ def test_no_url_reaches_this_machine_or_its_network(server: HostileServer, url: 
 def test_the_mapped_port_is_open_to_the_mapped_host_alone(server: HostileServer) -> None:
     (outcome,) = fetch(server, f"http://127.0.0.1:{server.port}/ok.jpg")
     assert outcome.reason is Reason.bad_port
+
+
+def test_a_mapped_name_leads_to_its_address_alone(server: HostileServer, unused_port: int) -> None:
+    with pytest.raises(ForbiddenAddressError):
+        mapped_socket({("127.0.0.1", 80)}, (socket.AF_INET, 1, 6, "", ("127.0.0.1", unused_port)))
+
+
+def test_who_accepts_no_connection_is_unreached() -> None:
+    """A full backlog drops packets, as a firewall does."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+
+        async def run() -> Outcome:
+            async with Client(LIMITS, "spatialgen/test", {HOST: ("127.0.0.1", port)}) as client:
+                return await client.fetch(f"http://{HOST}/ok.jpg")
+
+        outcome = asyncio.run(run())
+    assert outcome.reason is Reason.connection, outcome.error
+    assert "without a connection" in str(outcome.error)
 
 
 def test_an_endless_body_is_cut_off_at_the_limit(server: HostileServer) -> None:

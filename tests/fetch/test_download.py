@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spatialgen.errors import InputError, LakeError
+from spatialgen.errors import InputError, LakeError, RowsError
 from spatialgen.fetch.images import KnownDigests
 from spatialgen.fetch.probe import ALL, probe
 from spatialgen.fetch.publish import counts
@@ -318,3 +318,41 @@ def test_status_is_what_the_server_said_last(lake: Lake, server: HostileServer) 
     publish_captions(lake, [(url("/teapot.jpg"), "左边是猫")])
     download(lake, server.port)
     assert by_url(lake)[url("/teapot.jpg")]["http_status"] == 418
+
+
+def test_rows_that_wait_do_not_stop_the_others(
+    lake: Lake, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spatialgen.fetch.crawl.LEAST_AHEAD", 20)
+    forbidden = [url(f"/forbidden{n}.jpg") for n in range(150)]
+    for number in range(150):
+        server.replies[f"/forbidden{number}.jpg"] = status("403 Forbidden")
+    urls = serve_pictures(server, 50)
+    publish_captions(lake, [(u, "左边是猫") for u in [*forbidden, *urls]])
+    started = time.monotonic()
+    download(lake, server.port, params(retries=1), concurrency=4)
+    assert time.monotonic() - started < 40, "not a minute for each window"
+    assert counts(lake)["ok"] == 50
+    assert server.requests["/forbidden7.jpg"] == 2
+
+
+def test_an_outage_ends_the_run_and_keeps_what_it_had(
+    lake: Lake, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LEAST_AHEAD", 20), ("OUTAGE_S", 1.0), ("OUTAGE_ROWS", 20)):
+        monkeypatch.setattr(f"spatialgen.fetch.crawl.{name}", value)
+    urls = serve_pictures(server, 600)
+    working = server.replies
+
+    async def cut_off(running: HostileServer, writer: object) -> None:
+        if running.requests.total() > 100:
+            writer.transport.abort()  # type: ignore[attr-defined]
+        else:
+            await page(PICTURE)(running, writer)  # type: ignore[arg-type]
+
+    server.replies = dict.fromkeys(working, cut_off)
+    publish_captions(lake, [(u, "左边是猫") for u in urls])
+    monkeypatch.setattr("spatialgen.fetch.hosts.BREAK_AFTER", 10**6)
+    with pytest.raises(RowsError, match="is this machine cut off"):
+        download(lake, server.port, params(retries=5), concurrency=8)
+    assert 50 <= lake.memo("download", SCHEMA).count_rows() < 600

@@ -17,7 +17,7 @@ from spatialgen.fetch.stage import SCHEMA
 from spatialgen.lake.lake import Lake
 from spatialgen.sample.pictures import draw_picture
 from tests.conftest import REPOSITORY
-from tests.fetch.hostile import HostileServer, hostile_server, page
+from tests.fetch.hostile import HostileServer, hostile_server, keep, page
 from tests.fetch.lists import download, files, params, publish_captions, rows_of, url
 
 PICTURES = 240
@@ -37,7 +37,7 @@ def late(picture: bytes):
         await asyncio.sleep(0.02)
         await page(picture)(server, writer)
 
-    return reply
+    return keep(reply)
 
 
 def lake_with_list(folder: Path) -> Lake:

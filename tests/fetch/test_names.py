@@ -4,9 +4,9 @@ import asyncio
 import ipaddress
 from functools import partial
 
-import aiohttp
 import pytest
 
+from spatialgen.fetch import client
 from spatialgen.fetch.client import Client, Limits
 from spatialgen.fetch.outcome import Outcome
 from spatialgen.fetch.reasons import Reason
@@ -49,13 +49,11 @@ def fetch(url: str, monkeypatch: pytest.MonkeyPatch) -> Outcome:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
         port = transport.get_extra_info("sockname")[1]
-        resolver = partial(
-            aiohttp.AsyncResolver, nameservers=[f"127.0.0.1:{port}"], timeout=1, tries=1
-        )
-        monkeypatch.setattr(aiohttp, "AsyncResolver", resolver)
+        resolver = partial(client.Resolver, nameservers=[f"127.0.0.1:{port}"], timeout=1, tries=1)
+        monkeypatch.setattr(client, "Resolver", resolver)
         try:
-            async with Client(LIMITS, "spatialgen/test", {}) as client:
-                return await client.fetch(url)
+            async with Client(LIMITS, "spatialgen/test", {}) as asking:
+                return await asking.fetch(url)
         finally:
             transport.close()
 

@@ -3,6 +3,7 @@ import io
 import itertools
 
 import imagehash
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,29 @@ def test_a_progressive_jpeg_may_end_anywhere_but_in_its_scans() -> None:
     assert inspect(data).format == "jpeg"
     assert inspect(data + b"trailer" * 100).format == "jpeg", "cameras append to pictures"
     assert reason_of(data[: len(data) * 2 // 3]) is Reason.damaged
+
+
+def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(draw_picture(1)))
+    image.save(file, "MPO", save_all=True, append_images=[image])
+    assert inspect(file.getvalue()).format == "jpeg"
+    assert perceptual_hash(file.getvalue()) is not None
+
+
+def test_bytes_behind_a_gif_are_no_damage() -> None:
+    assert inspect(picture_as("gif") + b"some trailer").format == "gif"
+
+
+def test_sixteen_bits_hash_like_eight() -> None:
+    eight = Image.open(io.BytesIO(draw_picture(5))).convert("L")
+    sixteen = Image.fromarray(np.asarray(eight).astype(np.uint16) * 256)
+    copies = []
+    for image in (eight, sixteen):
+        file = io.BytesIO()
+        image.save(file, "png")
+        copies.append(file.getvalue())
+    assert apart(*copies) <= 2
 
 
 def test_a_thumbnail_inside_is_not_the_end() -> None:

@@ -81,39 +81,59 @@ def test_retry_after_is_the_least_and_has_a_limit() -> None:
     assert schedule.finish(impatient, busy, 0.0)
 
 
-def test_a_host_that_limits_us_rests_as_a_whole() -> None:
-    schedule = filled(*"aaaaaa", "b")
+def limit(schedule: Schedule, asked: list[Question], seconds: float, now: float = 0.0) -> None:
+    busy = failure(Reason.rate_limited, "429", 429)
+    busy.retry_after = seconds
+    for question in asked:
+        schedule.finish(question, busy, now)
+
+
+def test_a_host_that_limits_us_rests_as_a_whole_and_one_page_does_not_speak_for_it() -> None:
+    policy = Policy(retries=0, per_host=4)
+    schedule = filled(*"a" * 9, policy=policy)
     first = started(schedule)
-    busy = failure(Reason.rate_limited, "429")
-    busy.retry_after = 10.0
-    schedule.finish(first[0], busy, 0.0)
-    schedule.finish(first[2], OK, 1.0)
-    assert started(schedule, 9.0) == []
-    assert {q.host for q in started(schedule, 30.1)} == {"a"}
+    limit(schedule, first[:1], 10.0)
+    assert len(started(schedule, 0.0)) == 1, "one page"
+    limit(schedule, first[1:], 10.0)
+    assert started(schedule, 9.0) == [], "three in a row"
+    assert started(schedule, 10.1)
 
 
 def test_a_host_that_sends_us_away_for_a_year_costs_no_time() -> None:
-    schedule = filled(*"a" * 50, "b")
-    away = failure(Reason.rate_limited, "429")
-    away.retry_after = 3e7
-    first, *others = started(schedule)
-    assert schedule.finish(first, away, 0.0)
+    schedule = filled(*"a" * 50, "b", policy=Policy(retries=0, per_host=4))
+    first = [asked for asked in started(schedule) if asked.host == "a"]
+    limit(schedule, first[:1], 3e300)
+    assert schedule.given_up == [], "the others are asked"
+    limit(schedule, first[1:], 3e300)
     assert {outcome.reason for _, outcome in schedule.given_up} == {Reason.host_down}
-    for asked in others:
-        assert schedule.finish(asked, OK, 1.0)
-    assert schedule.rows == 0
-    assert len(schedule.given_up) == 46
+    assert len(schedule.given_up) == 50 - 4
+    schedule.add(question(60), 4000.0)
+    assert len(started(schedule, 4000.0)) == 1, "and after an hour they are asked again"
 
 
 def test_a_pause_is_remembered_when_no_row_is_left() -> None:
-    schedule = filled("a", policy=Policy(retries=0, per_host=1))
-    busy = failure(Reason.rate_limited, "429")
-    busy.retry_after = 60.0
-    (asked,) = started(schedule)
-    schedule.finish(asked, busy, 0.0)
+    schedule = filled("a", "a", "a", policy=Policy(retries=0, per_host=3))
+    limit(schedule, started(schedule), 60.0)
     schedule.add(question(7), 1.0)
     assert started(schedule, 59.0) == []
     assert [q.key for q in started(schedule, 61.0)] == [7]
+
+
+def test_a_host_that_swallows_connections_is_left_alone_too() -> None:
+    schedule = filled(*"a" * 30, policy=Policy(retries=0, per_host=BREAK_AFTER))
+    for asked in started(schedule):
+        schedule.finish(asked, failure(Reason.timeout, "x"), 0.0)
+    assert started(schedule, 1.0) == []
+
+
+def test_rows_that_wait_are_told_from_those_that_do_not() -> None:
+    schedule = filled(*"aaaa", "b")
+    first = started(schedule)
+    for asked in first[:2]:
+        schedule.finish(asked, failure(Reason.forbidden, "403", 403), 0.0)
+    schedule.finish(first[2], failure(Reason.timeout, "x"), 0.0)
+    assert (schedule.rows, schedule.waiting()) == (5, 3)
+    assert not schedule.can_start()
 
 
 def test_forbidden_is_tried_once_more_when_nothing_else_is_left() -> None:

@@ -21,6 +21,7 @@ SIGNED = (
         ("http://a.com/?a=1&amp;b=2&AMP;c=3", "http://a.com/?a=1&b=2&c=3"),
         ("http://a.com/?a=1&#38;b=2", "http://a.com/?a=1&b=2"),
         ("http://a.com/?a=1&copy=2", "http://a.com/?a=1&copy=2"),
+        ("http://a.com/?x=1&amp;y=2&copy=3&sect=4", "http://a.com/?x=1&y=2&copy=3&sect=4"),
         (
             "http://a.com/图片/中 文.jpg",
             "http://a.com/%E5%9B%BE%E7%89%87/%E4%B8%AD%20%E6%96%87.jpg",

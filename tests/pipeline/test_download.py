@@ -170,6 +170,8 @@ def test_probe_and_estimate_reach_the_server(downloaded: Project) -> None:
         (("download.max_pixels=1e12",), "download.max_pixels"),
         (("download.nope=1",), "there is no download.nope"),
         (("download.min_side",), "has no key=value"),
+        (("download.take=[strong",), "is no YAML"),
+        (("compute.connect_to={127.0.0.1: '127.0.0.1:80'}",), "is no host name"),
     ],
 )
 def test_mistakes_end_in_one_sentence(
