@@ -17,7 +17,7 @@ from spatialgen.rows.batcher import OK
 from spatialgen.rows.streaming import Exchange
 
 ROWS_AHEAD = 4  # rows held for each request in flight, so that many hosts can take turns
-LEAST_AHEAD, MOST_AHEAD = 2048, 100_000
+LEAST_AHEAD, MOST_AHEAD = 2048, 50_000
 OUTAGE_S, OUTAGE_ROWS = 60.0, 200
 
 

@@ -57,8 +57,9 @@ class Host:
 
     def is_idle(self, now: float) -> bool:
         """Whether nothing is known of it that a new Host would not know."""
-        known = self.trips or self.unreached or self.pushback > MEMORY or self.limit < self.most
-        return not (self.active or self.ready or known or now < self.paused_until)
+        trouble = self.trips or self.unreached or self.limited or now < self.paused_until
+        slower = self.pushback > MEMORY or self.limit < self.most
+        return not (self.active or self.ready or trouble or slower)
 
     def finished(self, outcome: Outcome, now: float, breaker_s: float) -> None:
         """Learn from the outcome of one of its requests."""

@@ -36,7 +36,7 @@ def number(project: Project, text: str, *at: str) -> int:
 def back(project: Project) -> None:
     project.run("git", "checkout", "-q", ".")
     project.run("git", "clean", "-fdq")
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "sample", "candidates", "filter")
 
 
 def metrics(project: Project) -> dict[str, object]:
@@ -114,6 +114,7 @@ def test_more_rows_ask_only_themselves(judged: Project) -> None:
     back(judged)
 
 
+@pytest.mark.slow
 def test_experiments_elsewhere_share_the_store(judged: Project) -> None:
     run = ("dvc", "exp", "run", "filter", "-S")
     stored = number(judged, "select count(*) as n from store.filter")
@@ -147,7 +148,7 @@ def test_two_runs_that_ask_the_same_at_once_publish_the_right_rows(
         judged.run("git", "clone", "-q", str(judged.root), str(tmp_path / name))
         clone = Project(tmp_path / name)
         clone.run("dvc", "cache", "dir", "--local", str(judged.root / ".dvc" / "cache"))
-        clone.run("dvc", "checkout")
+        clone.run("dvc", "checkout", "sample", "candidates", "filter")
         clones.append(clone)
     store = {"SPATIALGEN_STORE": str(tmp_path / "store")}
     running = [
@@ -168,14 +169,14 @@ def test_a_clone_that_pulled_asks_nothing_again(judged: Project, tmp_path: Path)
     judged.run("git", "clone", "-q", str(judged.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     clone.run("dvc", "cache", "dir", "--local", str(judged.root / ".dvc" / "cache"))
-    clone.run("dvc", "checkout")
+    clone.run("dvc", "checkout", "sample", "candidates", "filter")
     questions = number(clone, "select count(distinct caption) as n from captions")
     assert f"filter: {questions} answers added" in clone.run("spatialgen", "store", "seed").stdout
     assert "filter: 0 answers added" in clone.run("spatialgen", "store", "seed").stdout
     clone.run("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.9")
     assert number(clone, ASKED) == 0
     clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout")
+    clone.run("dvc", "checkout", "sample", "candidates", "filter")
     clone.set_params(prompt="README.md")
     assert "no answers added" in clone.run("spatialgen", "store", "seed").stdout
 

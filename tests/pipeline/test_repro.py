@@ -157,6 +157,7 @@ def test_a_table_that_nobody_pushed_is_said_so(project: Project, tmp_path: Path)
     assert "is in neither store, cache nor remote" in missing.stderr
 
 
+@pytest.mark.slow
 def test_experiments_share_the_store_and_keep_apart(project: Project) -> None:
     project.run("dvc", "repro", "candidates")
     project.commit("base")
