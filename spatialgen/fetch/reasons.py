@@ -66,8 +66,9 @@ RETRIED = {
     Reason.rate_limited,
     Reason.server_error,
 }
-# In a row, these say that nobody answers at the host, whatever is asked.
-UNREACHED = {Reason.dns, Reason.connection, Reason.timeout}
+# In a row, these say that nobody is at the host. A timeout does not: requests that were made at
+# once run out of time at once, whatever the others brought meanwhile.
+UNREACHED = {Reason.dns, Reason.connection}
 
 
 def of_status(http_status: int) -> Reason:

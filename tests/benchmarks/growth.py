@@ -18,7 +18,8 @@ PICTURES, MORE = 50_000, 500
 STAGE = """
 stages:
   download:
-    cmd: python -m pipeline.download -S 'compute.connect_to={{{host}: "127.0.0.1:{port}"}}'
+    cmd: >-
+      python -m pipeline.download -S 'compute.connect_to={{{host}: "127.0.0.1:{port}"}}'
       -S compute.per_host=512 -S download.min_side=1
     deps: [lake/captions.json]
     outs: [lake/images.lance, lake/downloads.lance]
