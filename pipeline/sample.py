@@ -1,4 +1,4 @@
-"""Stage sample: the sample corpus -> data/sample (CSV shards and their truth).
+"""Stage sample: the sample web -> data/sample (CSV shards, pictures, and the truth about both).
 
 dvc repro sample
 """
@@ -14,10 +14,10 @@ from spatialgen.sample.shards import REVISION, write_sample
 
 
 def main() -> None:
-    params = load_params().sample
-    fp = fingerprint(revision=REVISION, **params.model_dump())
+    params = load_params()
+    fp = fingerprint(revision=REVISION, **params.sample.model_dump())
     with Lake("lake").run("sample", fp) as run:
-        counts = write_sample(params, Path("data/sample"))
+        counts = write_sample(params.sample, Path("data/sample"), params.compute.threads)
         run.rows_total = run.rows_computed = counts["lines"]
     write_metrics("sample", counts)
 

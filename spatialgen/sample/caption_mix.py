@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from itertools import accumulate
 
-from spatialgen.sample.captions import MAX_CHARACTERS, RULES
+from spatialgen.sample.captions import make_situation
 from spatialgen.sample.mix_sources import POSITION_CHARACTERS, Sample, Words
 from spatialgen.sample.mix_words import (
     ACTS,
@@ -41,6 +41,7 @@ from spatialgen.sample.mix_words import (
     STUFF,
     UNITS,
 )
+from spatialgen.sample.noise import MAX_CHARACTERS, web_noise
 from spatialgen.sample.spatial_rules import SpatialType, label_caption
 from spatialgen.sample.words import BUILDINGS, SCENES, THINGS
 
@@ -69,14 +70,14 @@ class CaptionMix:
             if source < 0.30:
                 return self._finish(rng, self._real(rng, label), label)
             if source < 0.38:
-                return self._finish(rng, rng.choice(RULES["none"])(rng), label)
+                return self._finish(rng, self._sample(rng, label), label)
             if source < 0.55:
                 return self._finish(rng, self._plain(rng), label)
             return self._noise(rng)[: MAX_CHARACTERS if rng.random() < 0.8 else 60], label
         if source < 0.52:
             caption = self._real(rng, label)
         elif source < 0.62:
-            caption = rng.choice(RULES[label])(rng)
+            caption = self._sample(rng, label)
         else:
             caption = self._built(rng, label)
         if rng.random() < 0.15:
@@ -90,11 +91,17 @@ class CaptionMix:
             if label == "strong" or label_caption(caption) != "strong":
                 return caption
 
+    def _sample(self, rng: random.Random, label: SpatialType) -> str:
+        """A caption of the sample world, web noise among those without position."""
+        if label == "none" and rng.random() < 0.6:
+            return web_noise(rng)
+        return make_situation(rng, label).caption
+
     def _real(self, rng: random.Random, label: SpatialType) -> str:
         """A real caption of this label; at times one clause, or a noun exchanged."""
         pool = self.captions[label]
         if not pool:
-            return rng.choice(RULES[label])(rng)
+            return self._sample(rng, label)
         caption = rng.choice(pool)
         for _ in range(2):
             changed = caption

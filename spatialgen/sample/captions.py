@@ -1,151 +1,308 @@
-"""A seeded grammar of Chinese web captions whose spatial_type is known by construction.
+"""A grammar of Chinese captions, each with the situation that it describes.
 
 strong: a position relation between two drawable things, or a thing and a region of the picture.
-weak: only a scene or ground is named, or something worn or held.
-none: no position, or a position character with another meaning (下载, 上海, 左右 = about).
+weak: only the ground that things are on is named.
+none: no position; things are named or counted, or the caption is web noise.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-MAX_CHARACTERS = 32  # Wukong cuts its captions there
+from spatialgen.sample.classes import STUFF, THINGS
+from spatialgen.sample.noise import web_noise
+from spatialgen.sample.scenes import Claim, Relation
+from spatialgen.sample.spatial_rules import SpatialType
 
-ANIMALS = ["猫", "狗", "兔子", "熊猫", "老虎", "大象", "马", "奶牛", "小鸟", "鸭子", "猴子", "企鹅"]
-OBJECTS = ["苹果", "香蕉", "足球", "篮球", "汽车", "自行车", "雨伞", "花瓶", "台灯", "蛋糕", "杯子"]
-FURNITURE = ["桌子", "椅子", "沙发", "床", "箱子", "柜子"]
-PEOPLE = ["男孩", "女孩", "老人", "厨师", "医生"]
-THINGS = [*ANIMALS, *OBJECTS]
-COLOURS = ["红色", "白色", "黑色", "黄色", "蓝色", "棕色"]
-GROUNDS = ["草地上", "沙滩上", "雪地里", "海边", "街道上", "水中", "山顶上", "公园里", "路边"]
-REGIONS = ["蓝天", "大海", "草地", "雪山", "树林"]
-SIDES = ["左边", "右边", "左侧", "右侧", "左面", "右面"]
-ENDS = ["上方", "下方", "上面", "下面", "前面", "后面"]
-CORNERS = ["左上角", "右上角", "左下角", "右下角", "中央", "正中间"]
-ACTIONS = ["奔跑", "玩耍", "休息", "散步", "吃东西"]
-CLOTHES = ["帽子", "墨镜", "围巾", "背包"]
-BRANDS = ["华为", "小米", "苹果", "联想", "格力", "奥迪"]
-PLACES = ["上海", "中山", "海南", "湖北", "济南"]
-TOPICS = ["装修效果图", "婚纱摄影", "手机壁纸", "高考作文", "红烧肉做法", "连衣裙新款", "旅游攻略"]
-
-Rule = Callable[[random.Random], str]
-
-
-def _noun(rng: random.Random, words: list[str]) -> str:
-    word = rng.choice(words)
-    return rng.choice(COLOURS) + "的" + word if rng.random() < 0.3 else word
-
-
-def _pair(rng: random.Random) -> tuple[str, str]:
-    first, second = rng.sample(THINGS, 2)
-    return first, second
-
-
-def _a_of_b(rng: random.Random) -> str:
-    first, second = _pair(rng)
-    return f"{first}在{second}的{rng.choice(SIDES + ENDS)}"
-
-
-def _b_side_is_a(rng: random.Random) -> str:
-    first, second = _pair(rng)
-    return f"{second}的{rng.choice(SIDES)}{rng.choice(['是', '有'])}一个{first}"
-
-
-def _left_right(rng: random.Random) -> str:
-    first, second = _pair(rng)
-    return f"左边{rng.choice(['是', '有'])}{first}，右边{rng.choice(['是', '有'])}{second}"
-
-
-def _above_below(rng: random.Random) -> str:
-    return f"上方是{rng.choice(REGIONS)}，下方是{_noun(rng, ANIMALS)}"
-
-
-def _beside(rng: random.Random) -> str:
-    return f"{rng.choice(FURNITURE)}旁边有一只{_noun(rng, ANIMALS)}"
-
-
-def _between(rng: random.Random) -> str:
-    first, second, third = rng.sample(THINGS, 3)
-    return f"{first}在{second}和{third}之间"
-
-
-def _support(rng: random.Random) -> str:
-    place = rng.choice(["上", "下", "里", "前", "后面"])
-    action = rng.choice(["坐", "躺", "站", "趴"])
-    return f"一只{_noun(rng, ANIMALS)}{action}在{rng.choice(FURNITURE)}{place}"
-
-
-def _corner(rng: random.Random) -> str:
-    return f"图片{rng.choice(CORNERS)}有一个{_noun(rng, OBJECTS)}"
-
-
-def _around(rng: random.Random) -> str:
-    return f"一群{rng.choice(PEOPLE)}围着一个{_noun(rng, OBJECTS)}"
-
-
-def _on_ground(rng: random.Random) -> str:
-    return f"一只{_noun(rng, ANIMALS)}在{rng.choice(GROUNDS)}{rng.choice(ACTIONS)}"
-
-
-def _ground_first(rng: random.Random) -> str:
-    return f"{rng.choice(GROUNDS)}的{rng.choice(PEOPLE + ANIMALS)}"
-
-
-def _worn(rng: random.Random) -> str:
-    return f"头上戴着{rng.choice(COLOURS)}{rng.choice(CLOTHES)}的{rng.choice(PEOPLE)}"
-
-
-def _plain(rng: random.Random) -> str:
-    return f"{rng.choice(['一个', '两个', '三个'])}{_noun(rng, THINGS)}"
-
-
-def _acting(rng: random.Random) -> str:
-    return f"一只{_noun(rng, ANIMALS)}正在{rng.choice(ACTIONS)}"
-
-
-def _shop(rng: random.Random) -> str:
-    price = rng.randrange(9, 5000)
-    return f'{rng.choice(BRANDS)}{rng.choice(TOPICS)}"{price}元起"全国包邮,正品保证'
-
-
-def _news(rng: random.Random) -> str:
-    day = f"{rng.randrange(1, 13)}月{rng.randrange(1, 29)}日"
-    return f"{day}{rng.choice(PLACES)}{rng.choice(TOPICS)}:专家这样说!"
-
-
-def _download(rng: random.Random) -> str:
-    return f"{rng.choice(TOPICS)}免费下载_高清大图({rng.randrange(1000, 99999)})"
-
-
-def _false_position(rng: random.Random) -> str:
-    phrase = rng.choice(
-        ["手机上市", "售价{n}元左右", "附上说明书", "业绩上涨{n}%", "年前到货", "中国制造"]
-    )
-    return f"{rng.choice(BRANDS)}{rng.choice(TOPICS)},{phrase.format(n=rng.randrange(2, 900))}"
-
-
-def _code(rng: random.Random) -> str:
-    return f"IMG_{rng.randrange(10**7):07d} {rng.choice(TOPICS)}【{rng.choice(BRANDS)}】"
-
-
-def _long(rng: random.Random) -> str:
-    return f"{_news(rng)}{_shop(rng)}{_download(rng)}"
-
-
-RULES: dict[str, list[Rule]] = {
-    "strong": [
-        *[_a_of_b, _b_side_is_a, _left_right, _above_below, _beside],
-        *[_between, _support, _corner, _around],
-    ],
-    "weak": [_on_ground, _ground_first, _worn],
-    "none": [_plain, _acting, _shop, _news, _download, _false_position, _code, _long],
-}
+GROUNDS: tuple[tuple[str, ...], ...] = (  # stuff from top to bottom
+    (),
+    ("天空", "草地"),
+    ("天空", "大海"),
+    ("天空", "沙滩"),
+    ("天空", "雪地"),
+    ("天空", "道路"),
+    ("天空", "大海", "沙滩"),
+    ("草地", "道路"),
+)
+NUMBERS = {2: "两", 3: "三"}
+MOST_THINGS = 4
+PLURAL_SHARE = 0.2  # of the subjects that may be several
+COUNTED_SHARE = 0.5  # of the single things, said with 一 and a measure word
 STRONG_OF_SPATIAL = 0.65  # of the captions that are strong or weak, as in hand-labelled web rows
+NOISE_OF_NONE = 0.75
+
+WORDS: dict[Relation, tuple[str, ...]] = {
+    "left": ("左边", "左侧", "左面"),
+    "right": ("右边", "右侧", "右面"),
+    "above": ("上方", "上面", "上边"),
+    "below": ("下方", "下面", "下边"),
+    "front": ("前面", "前方", "前边"),
+    "behind": ("后面", "后方", "后边"),
+    "beside": ("旁边", "旁边", "边上"),
+    "between": ("之间", "中间"),
+    "top_left": ("左上角",),
+    "top_right": ("右上角",),
+    "bottom_left": ("左下角",),
+    "bottom_right": ("右下角",),
+    "center": ("中央", "正中间", "中央"),
+    "left_part": ("左边", "左侧"),
+    "right_part": ("右边", "右侧"),
+    "top_part": ("上方", "上面"),
+    "bottom_part": ("下方", "下面"),
+}
+OPPOSITE: dict[Relation, Relation] = {
+    "left": "right", "right": "left", "above": "below", "below": "above",
+}  # fmt: skip
+CORNERS: tuple[Relation, ...] = ("top_left", "top_right", "bottom_left", "bottom_right")
+PARTS: tuple[Relation, ...] = ("left_part", "right_part", "top_part", "bottom_part")
+PICTURE = ("画面", "图片", "照片")
 
 
-def make_caption(rng: random.Random, spatial_share: float) -> tuple[str, str]:
-    """A caption of at most 32 characters, and its spatial_type."""
-    spatial_type = "none"
+@dataclass(frozen=True)
+class Situation:
+    """A caption and what a picture of it must show."""
+
+    caption: str
+    spatial_type: SpatialType
+    things: tuple[str, ...]  # one name per instance
+    claims: tuple[Claim, ...]
+    ground: tuple[str, ...]  # stuff from top to bottom
+
+
+class Draft:
+    """A situation being made: its things and claims so far."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.things: list[str] = []
+        self.claims: list[Claim] = []
+        self.ground = rng.choice(GROUNDS)
+
+    def pick(self, *options: str) -> str:
+        """One of the options."""
+        return self.rng.choice(options)
+
+    def word(self, relation: Relation) -> str:
+        """A way to say the relation."""
+        return self.rng.choice(WORDS[relation])
+
+    def add(self, *, plural: bool = False, among: Sequence[str] = ()) -> "Group":
+        """A thing of a class not used yet, or several of it if there is room."""
+        free = [name for name in among or THINGS if name not in self.things]
+        name, count = self.rng.choice(free), 1
+        if plural and self.rng.random() < PLURAL_SHARE:
+            count = self.rng.choice(tuple(NUMBERS))
+        first = len(self.things)
+        self.things += [name] * count
+        return Group(name, tuple(range(first, first + count)), self._said(name, count))
+
+    def _said(self, name: str, count: int) -> str:
+        measure = THINGS[name].measure
+        if count > 1:
+            return f"{NUMBERS[count]}{measure}{name}"
+        return f"一{measure}{name}" if self.rng.random() < COUNTED_SHARE else name
+
+    def claim(
+        self, relation: Relation, subject: "Group", *objects: "Group", stuff: str | None = None
+    ) -> None:
+        """State that the relation holds for each thing of the subject."""
+        others = tuple(index for group in objects for index in group.indices)
+        self.claims += [Claim(relation, index, others, stuff) for index in subject.indices]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Things of one class that a caption speaks of together."""
+
+    name: str
+    indices: tuple[int, ...]
+    said: str  # with number and measure word, or bare
+
+    def __str__(self) -> str:
+        return self.said
+
+
+def _side(d: Draft) -> str:
+    relation = d.rng.choice(tuple(OPPOSITE))
+    b, a = d.add(), d.add(plural=True)
+    d.claim(relation, a, b)
+    here, there = d.word(relation), d.word(OPPOSITE[relation])
+    be, also = d.pick("是", "有"), d.pick("是", "有")
+    forms = [
+        f"{a}在{b.name}的{here}",
+        f"{a}在{b.name}{here}",
+        f"{a}位于{b.name}的{here}",
+        f"{b.name}的{here}{be}{a}",
+        f"{b.name}{here}有{a}",
+        f"{here}{be}{a}，{there}{also}{b}",
+        f"{there}{also}{b}，{here}{be}{a}",
+    ]
+    if relation in ("left", "right"):
+        forms.append(f"{a}在{here[0]}，{b}在{there[0]}")
+    return d.pick(*forms)
+
+
+def _on(d: Draft) -> str:
+    b = d.add(among=[thing.name for thing in THINGS.values() if thing.carries])
+    a = d.add()
+    d.claim("on", a, b)
+    return d.pick(f"{a}在{b.name}上", f"{b.name}上有{a}", f"{b.name}上的{a}")
+
+
+def _corner(d: Draft) -> str:
+    relation, a = d.rng.choice(CORNERS), d.add()
+    d.claim(relation, a)
+    return _place_in_picture(d, relation, a)
+
+
+def _center(d: Draft) -> str:
+    a = d.add()
+    d.claim("center", a)
+    return _place_in_picture(d, "center", a)
+
+
+def _part(d: Draft) -> str:
+    relation, a = d.rng.choice(PARTS), d.add(plural=True)
+    d.claim(relation, a)
+    return _place_in_picture(d, relation, a)
+
+
+def _place_in_picture(d: Draft, relation: Relation, a: Group) -> str:
+    place, picture = d.word(relation), d.pick(*PICTURE)
+    return d.pick(
+        f"{picture}{place}有{a}", f"{picture}的{place}是{a}", f"{a}在{picture}{place}",
+        f"{a}在{picture}的{place}",
+    )  # fmt: skip
+
+
+def _beside(d: Draft) -> str:
+    b, a = d.add(), d.add()
+    d.claim("beside", a, b)
+    there = d.word("beside")
+    return d.pick(f"{a}在{b.name}{there}", f"{b.name}{there}有{a}", f"{b.name}的{there}是{a}")
+
+
+def _between(d: Draft) -> str:
+    b, c, a = d.add(), d.add(), d.add()
+    d.claim("between", a, b, c)
+    there = d.word("between")
+    return d.pick(
+        f"{a}在{b.name}和{c.name}{there}", f"{b.name}和{c.name}{there}有{a}",
+        f"{b.name}与{c.name}的{there}是{a}",
+    )  # fmt: skip
+
+
+def _in(d: Draft) -> str:
+    b = d.add(among=[thing.name for thing in THINGS.values() if thing.holds])
+    a = d.add()
+    d.claim("in", a, b)
+    there = d.pick("里", "里面")
+    return d.pick(f"{a}在{b.name}{there}", f"{b.name}{there}有{a}", f"{b.name}{there}的{a}")
+
+
+def _depth(d: Draft) -> str:
+    relation: Relation = "front" if d.rng.random() < 0.5 else "behind"
+    b, a = d.add(), d.add()
+    d.claim(relation, a, b)
+    there = d.word(relation)
+    forms = [f"{a}在{b.name}{there}", f"{a}在{b.name}的{there}", f"{b.name}{there}有{a}"]
+    if relation == "behind":
+        forms.append(f"躲在{b.name}{there}的{a}")
+    return d.pick(*forms)
+
+
+def _under_sky(d: Draft) -> str:
+    d.ground = d.rng.choice([ground for ground in GROUNDS if "天空" in ground])
+    a = d.add(plural=True)
+    d.claim("below", a, stuff="天空")
+    above, below = d.word("above"), d.word("below")
+    return d.pick(f"{above}是天空，{below}是{a}", f"{below}有{a}，{above}是天空")
+
+
+def _row(d: Draft) -> str:
+    relation: Relation = d.rng.choice(("left", "above"))
+    a, b, c = d.add(), d.add(), d.add()
+    d.claim(relation, a, c)
+    d.claim("between", b, a, c)
+    first, last = d.word(relation), d.word(OPPOSITE[relation])
+    return f"{first}是{a}，中间是{b}，{last}是{c}"
+
+
+def _side_and_corner(d: Draft) -> str:
+    corner = d.rng.choice(CORNERS)
+    relation = d.rng.choice(tuple(OPPOSITE))
+    a, b, c = d.add(), d.add(), d.add()
+    d.claim(relation, a, b)
+    d.claim(corner, c)
+    return f"{a}在{b.name}的{d.word(relation)}，{c}在{d.word(corner)}"
+
+
+def _two_corners(d: Draft) -> str:
+    one, other = d.rng.sample(CORNERS, 2)
+    a, b = d.add(), d.add()
+    d.claim(one, a)
+    d.claim(other, b)
+    be = d.pick("是", "有")
+    return f"{d.word(one)}{be}{a}，{d.word(other)}{be}{b}"
+
+
+def _on_ground(d: Draft) -> str:
+    d.ground = d.rng.choice(GROUNDS[1:])
+    where = d.rng.choice(d.ground)
+    a = d.add(plural=True)
+    d.claim("at", a, stuff=where)
+    place = STUFF[where].place
+    forms = [f"{a}在{place}", f"{place}有{a}", f"{place}的{a}"]
+    if len(d.things) < MOST_THINGS and d.rng.random() < 0.4:
+        b = d.add()
+        d.claim("at", b, stuff=where)
+        forms = [f"{a}和{b}在{place}", f"{place}有{a}和{b}", f"{place}的{a}和{b}"]
+    return d.pick(*forms)
+
+
+def _named(d: Draft) -> str:
+    a = d.add(plural=True)
+    end = d.pick("", "", "图片", "素材", "高清壁纸", "简笔画", "卡通图")
+    if len(d.things) < MOST_THINGS and d.rng.random() < 0.5:
+        return f"{a}和{d.add()}{end}"
+    return f"{d.pick('', '可爱的', '好看的') if a.said == a.name else ''}{a}{end}"
+
+
+def _noise(d: Draft) -> str:
+    for _ in range(d.rng.randint(1, MOST_THINGS)):
+        d.add()
+    return web_noise(d.rng)
+
+
+Rule = Callable[[Draft], str]
+STRONG: dict[Rule, int] = {  # weights
+    _side: 9, _on: 2, _corner: 3, _center: 1, _part: 2, _beside: 4, _between: 3, _in: 2,
+    _depth: 4, _under_sky: 1, _row: 2, _side_and_corner: 2, _two_corners: 2,
+}  # fmt: skip
+RULES: dict[SpatialType, dict[Rule, int]] = {
+    "strong": STRONG,
+    "weak": {_on_ground: 1},
+    "none": {_named: 1},
+}
+
+
+def make_situation(rng: random.Random, spatial_type: SpatialType) -> Situation:
+    """A caption of this type that speaks of the world, and its situation."""
+    rules = RULES[spatial_type]
+    return _written(rng, rng.choices(tuple(rules), tuple(rules.values()))[0], spatial_type)
+
+
+def make_web_situation(rng: random.Random, spatial_share: float) -> Situation:
+    """A row of the web: `spatial_share` strong or weak, the others mostly noise."""
     if rng.random() < spatial_share:
-        spatial_type = "strong" if rng.random() < STRONG_OF_SPATIAL else "weak"
-    caption = rng.choice(RULES[spatial_type])(rng)
-    return caption[:MAX_CHARACTERS], spatial_type
+        strong = rng.random() < STRONG_OF_SPATIAL
+        return make_situation(rng, "strong" if strong else "weak")
+    if rng.random() < NOISE_OF_NONE:
+        return _written(rng, _noise, "none")
+    return make_situation(rng, "none")
+
+
+def _written(rng: random.Random, rule: Rule, spatial_type: SpatialType) -> Situation:
+    draft = Draft(rng)
+    caption = rule(draft)
+    return Situation(caption, spatial_type, tuple(draft.things), tuple(draft.claims), draft.ground)

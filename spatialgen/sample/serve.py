@@ -18,6 +18,8 @@ from spatialgen.params import load_params
 from spatialgen.project import guard
 from spatialgen.sample.shards import HOST
 
+SAMPLE = "data/sample"  # where stage `sample` writes
+
 
 def main() -> None:
     """Start the server, then become the command.
@@ -30,7 +32,7 @@ def main() -> None:
         raise InputError("no command to run; write one behind python -m spatialgen.sample.serve")
     connect_to = load_params().compute.connect_to
     server = subprocess.Popen(
-        [sys.executable, "-m", "spatialgen.sample.server"],
+        [sys.executable, "-m", "spatialgen.sample.server", SAMPLE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,67 +1,111 @@
-"""Wukong-shaped CSV shards with the traits, good and bad, of the real ones."""
+"""The sample web: Wukong-shaped CSV shards with the traits, good and bad, of the real ones, the
+pictures behind their URLs, and the truth about both."""
 
 import csv
 import io
 import json
+import multiprocessing
+import os
 import random
 import re
 import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spatialgen.lake.ids import row_id
 from spatialgen.params import SampleParams
-from spatialgen.sample.captions import make_caption
+from spatialgen.sample.pictures import as_jpeg
+from spatialgen.sample.world import TRUTH_FIELDS, web_view
 
-REVISION = 2  # raise it when equal params would give other rows
+REVISION = 3  # raise it when equal params would give other rows
 HOST = "gimg2.sample.test"  # .test never resolves (RFC 6761)
 DUPLICATE_SHARE = 0.01  # of rows that repeat an earlier row exactly
 GOLD_ROWS = 2000
 POSITION = re.compile("[左右上下前后旁边侧间中央里内外围角顶底背]")  # what reaches the filter
-TRUTH_SCHEMA = pa.schema([pa.field("row_id", pa.int64()), pa.field("spatial_type", pa.string())])
+PICTURES = "pictures.arrow"
+PICTURES_SCHEMA = pa.schema([pa.field("path", pa.string()), pa.field("jpeg", pa.binary())])
+TRUTH_SCHEMA = pa.schema([pa.field("row_id", pa.int64()), *TRUTH_FIELDS])
+CHUNK = 500  # rows that a process draws at once
+
+Row = tuple[dict[str, Any], bytes]  # caption and truth, and the picture
 
 
-def write_sample(params: SampleParams, folder: Path) -> dict[str, int]:
-    """Write `csv/wukong_100m_*.csv`, `truth.parquet` and `gold.jsonl`; count what is in them.
+def write_sample(params: SampleParams, folder: Path, workers: int = 0) -> dict[str, int]:
+    """Write the web of `params` to `folder`, and count what is in it.
 
-    The truth is one row per distinct well-formed row: row_id, spatial_type. The gold is a random
-    draw of distinct captions with a position word, as a person would label them to measure the
-    filter. Equal params give equal bytes.
+    `csv/wukong_100m_*.csv`: the shards. `pictures.arrow`: by path, what the URLs of HOST show.
+    `truth.parquet`: row_id, spatial_type, objects and relations of each distinct well-formed row.
+    `gold.jsonl`: a random draw of distinct captions with a position word and their spatial_type, as
+    a person would label them to measure the filter. Equal params give equal bytes, whatever the
+    number of worker processes (0: one per core).
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "csv").mkdir(parents=True)
     rng = random.Random(params.seed)
-    truth: dict[int, str] = {}
+    rows = draw_rows(params, workers)
     counts = {"lines": 0, "damaged": 0, "duplicates": 0}
+    truth: dict[int, dict[str, Any]] = {}
     earlier: list[tuple[str, str]] = []
-    for shard in range(params.shards):
-        rows = params.rows * (shard + 1) // params.shards - params.rows * shard // params.shards
-        with (folder / "csv" / f"wukong_100m_{shard}.csv").open("wb") as file:
-            file.write(b"url,caption\n")
-            for _ in range(rows):
-                counts["lines"] += 1
-                caption, spatial_type = make_caption(rng, params.spatial_share)
-                url = make_url(rng)
-                if rng.random() < params.damaged_share:
-                    counts["damaged"] += 1
-                    file.write(make_damaged(rng, url, caption))
-                    continue
-                if earlier and rng.random() < DUPLICATE_SHARE:
-                    counts["duplicates"] += 1
-                    url, caption = rng.choice(earlier)
-                else:
-                    earlier.append((url, caption))
-                    truth[row_id(url, caption)] = spatial_type
-                file.write(as_csv(url, caption))
-    ids = sorted(truth)
-    table = pa.table([ids, [truth[i] for i in ids]], schema=TRUTH_SCHEMA)
-    pq.write_table(table, folder / "truth.parquet", compression="zstd")
-    captions = {caption: truth[row_id(url, caption)] for url, caption in earlier}
-    write_gold(folder / "gold.jsonl", captions, rng)
-    types = list(truth.values())
-    return counts | {name: types.count(name) for name in ("strong", "weak", "none")}
+    with pa.ipc.new_file(str(folder / PICTURES), PICTURES_SCHEMA) as pictures:
+        for shard in range(params.shards):
+            size = params.rows * (shard + 1) // params.shards - counts["lines"]
+            with (folder / "csv" / f"wukong_100m_{shard}.csv").open("wb") as file:
+                file.write(b"url,caption\n")
+                for _, (fields, jpeg) in zip(range(size), rows, strict=False):
+                    counts["lines"] += 1
+                    url, caption = make_url(rng), fields["caption"]
+                    if rng.random() < params.damaged_share:
+                        counts["damaged"] += 1
+                        file.write(make_damaged(rng, url, caption))
+                        continue
+                    if earlier and rng.random() < DUPLICATE_SHARE:
+                        counts["duplicates"] += 1
+                        url, caption = rng.choice(earlier)
+                    else:
+                        earlier.append((url, caption))
+                        truth[row_id(url, caption)] = fields
+                        picture = {"path": [path_of(url)], "jpeg": [jpeg]}
+                        pictures.write_batch(pa.RecordBatch.from_pydict(picture, PICTURES_SCHEMA))
+                    file.write(as_csv(url, caption))
+    table = [{"row_id": key, **truth[key]} for key in sorted(truth)]
+    pq.write_table(
+        pa.Table.from_pylist(table, TRUTH_SCHEMA), folder / "truth.parquet", compression="zstd"
+    )
+    types = {caption: truth[row_id(url, caption)]["spatial_type"] for url, caption in earlier}
+    write_gold(folder / "gold.jsonl", types, rng)
+    found = [fields["spatial_type"] for fields in truth.values()]
+    return counts | {name: found.count(name) for name in ("strong", "weak", "none")}
+
+
+def draw_rows(params: SampleParams, workers: int = 0) -> Iterator[Row]:
+    """The rows of `params` in order, drawn by worker processes."""
+    starts = range(0, params.rows, CHUNK)
+    draw = partial(_draw_chunk, params)
+    workers = min(workers or os.cpu_count() or 1, len(starts))
+    # Spawned: this process may hold threads of DuckDB and Lance, which do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for chunk in pool.map(draw, starts):
+            yield from chunk
+
+
+def _draw_chunk(params: SampleParams, start: int) -> list[Row]:
+    rows = []
+    for index in range(start, min(start + CHUNK, params.rows)):
+        view = web_view("corpus", params.seed, index, params.spatial_share)
+        rows.append(({"caption": view.situation.caption, **view.truth()}, as_jpeg(view.draw())))
+    return rows
+
+
+def path_of(url: str) -> str:
+    """What a client asks HOST for: the path and query of one of its URLs."""
+    return url.split(HOST, 1)[1]
 
 
 def write_gold(path: Path, captions: dict[str, str], rng: random.Random) -> None:

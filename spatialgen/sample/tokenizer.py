@@ -23,6 +23,24 @@ CHAT_TEMPLATE = (  # ChatML, as Qwen2's without its default system prompt
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+VISION_TOKENS = (  # in Qwen2-VL's order
+    "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>",
+    "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
+    "<|image_pad|>", "<|video_pad|>",
+)  # fmt: skip
+BETWEEN_CORNERS = "),("  # one token, as in Qwen2's vocabulary
+VISION_CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
+    "{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}"
+    "{{ '<|im_end|>\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 
 
 def common_characters() -> Iterator[str]:
@@ -34,11 +52,23 @@ def common_characters() -> Iterator[str]:
 
 def make_tokenizer(characters: Iterable[str]) -> "Qwen2Tokenizer":
     """A Qwen2Tokenizer with a token for each of `characters` and for every byte."""
+    return _tokenizer([*ROLES, *sorted(set(characters))], (START, END), CHAT_TEMPLATE)
+
+
+def make_vision_tokenizer(characters: Iterable[str]) -> "Qwen2Tokenizer":
+    """The same with Qwen2-VL's special tokens and chat template."""
+    texts = [*ROLES, BETWEEN_CORNERS, *sorted(set(characters))]
+    return _tokenizer(texts, (START, END, *VISION_TOKENS), VISION_CHAT_TEMPLATE)
+
+
+def _tokenizer(
+    texts: Iterable[str], special: Iterable[str], chat_template: str
+) -> "Qwen2Tokenizer":
     from transformers import Qwen2Tokenizer
 
     vocab = {symbol: number for number, symbol in enumerate(sorted(ByteLevel.alphabet()))}
     merges: list[Any] = []  # pairs, which Qwen2Tokenizer takes though it declares text
-    for text in (*ROLES, *sorted(set(characters))):
+    for text in texts:
         symbols = _byte_symbols(text)
         for size in range(2, len(symbols) + 1):
             joined = symbols[:size]
@@ -48,8 +78,8 @@ def make_tokenizer(characters: Iterable[str]) -> "Qwen2Tokenizer":
     tokenizer = Qwen2Tokenizer(
         vocab=vocab, merges=merges, eos_token=END, pad_token=END_OF_TEXT, model_max_length=1024
     )
-    tokenizer.add_tokens([AddedToken(token, special=True) for token in (START, END)])
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.add_tokens([AddedToken(token, special=True) for token in special])
+    tokenizer.chat_template = chat_template
     return tokenizer
 
 

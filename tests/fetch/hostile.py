@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from spatialgen.sample.pictures import draw_picture
+from tests.fetch.shapes import draw_picture
 
 PICTURE = draw_picture(7)
 Reply = Callable[["HostileServer", asyncio.StreamWriter], Awaitable[None]]

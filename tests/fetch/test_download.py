@@ -16,7 +16,6 @@ from spatialgen.fetch.seed import seed_answers
 from spatialgen.fetch.stage import SCHEMA, download_stage
 from spatialgen.lake.lake import Lake
 from spatialgen.params import load_params
-from spatialgen.sample.pictures import draw_picture
 from spatialgen.statistics import wilson
 from tests.conftest import REPOSITORY, compute_params
 from tests.fetch.hostile import PICTURE, HostileServer, hostile_server, page, status
@@ -31,6 +30,7 @@ from tests.fetch.lists import (
     store_fragments,
     url,
 )
+from tests.fetch.shapes import draw_picture
 from tests.fetch.test_client import BAD
 
 

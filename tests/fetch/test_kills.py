@@ -15,10 +15,10 @@ import pytest
 
 from spatialgen.fetch.stage import SCHEMA
 from spatialgen.lake.lake import Lake
-from spatialgen.sample.pictures import draw_picture
 from tests.conftest import REPOSITORY
 from tests.fetch.hostile import HostileServer, hostile_server, keep, page
 from tests.fetch.lists import download, files, params, publish_captions, rows_of, url
+from tests.fetch.shapes import draw_picture
 
 PICTURES = 240
 

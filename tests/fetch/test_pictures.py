@@ -17,7 +17,7 @@ from spatialgen.fetch.pictures import (
     perceptual_hash,
 )
 from spatialgen.fetch.reasons import Reason
-from spatialgen.sample.pictures import draw_picture
+from tests.fetch.shapes import draw_picture
 
 FORMATS = ("jpeg", "png", "webp", "gif", "bmp")
 

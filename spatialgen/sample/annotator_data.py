@@ -1,0 +1,130 @@
+"""What the small annotator learns from: views of the sample world as questions and answers."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spatialgen.grounding.qwen2_vl import ask, write_answer
+from spatialgen.sample.captions import Situation, make_situation, make_web_situation
+from spatialgen.sample.classes import STUFF, THINGS
+from spatialgen.sample.pictures import visible_pixels
+from spatialgen.sample.scenes import SIDE
+from spatialgen.sample.world import Split, View, normalised, seeded, show
+
+NAMES = (*THINGS, *STUFF)
+CLASSES = {name: number for number, name in enumerate(THINGS, 1)}  # 0: no thing
+CELL = 16  # pixels that a visual token covers
+CELLS = SIDE // CELL
+COVERED = 0.25  # share of a cell that a thing must cover to be what is there
+STUFF_ASKED, ABSENT_ASKED = 0.3, 0.6  # probability that one is among the names
+MOST_ASKED = 4
+
+# What the pictures show: relations, things on a ground, anything.
+KINDS: tuple[Callable[[random.Random], Situation], ...] = (
+    lambda rng: make_situation(rng, "strong"),
+    lambda rng: make_situation(rng, "weak"),
+    lambda rng: make_web_situation(rng, 0.0),
+)
+SHARES = (0.5, 0.15, 0.35)
+
+Objects = dict[str, list[list[float]]]  # name: boxes, [x1, y1, x2, y2] in [0, 1]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One picture, what is asked of it, and the truth by name ([] where absent)."""
+
+    pixels: npt.NDArray[np.uint8]  # [SIDE, SIDE, 3]
+    truth: Objects
+    cells: npt.NDArray[np.int64]  # [CELLS ** 2] class of what covers a cell, 0: nothing
+    boxes: npt.NDArray[np.float32]  # [CELLS ** 2, 4] pixels of its box
+
+    def ask(self, prompt: str) -> str:
+        """The user's text."""
+        return ask(prompt, list(self.truth))
+
+    def answer(self) -> str:
+        """The assistant's text."""
+        return write_answer(self.truth)
+
+
+def training_view(split: Split, seed: int, index: int, most_things: int = 4) -> View:
+    """A view with a relation, on a ground or with anything, of at most so many things."""
+    rng = seeded(split, seed, index)
+    while True:
+        view = show(rng, rng.choices(KINDS, SHARES)[0])
+        if len(view.scene.things) <= most_things:
+            return view
+
+
+def question(view: View, rng: random.Random, most_asked: int = MOST_ASKED) -> Question:
+    """Some of what is in the picture, and often a name of what is not, in random order."""
+    shown = shown_objects(view)
+    names = rng.sample([name for name in shown if name in THINGS], min(3, _things(shown)))
+    stuff = [name for name in shown if name in STUFF]
+    if stuff and rng.random() < STUFF_ASKED:
+        names.append(rng.choice(stuff))
+    if rng.random() < ABSENT_ASKED:
+        names.append(rng.choice([name for name in NAMES if name not in shown]))
+    rng.shuffle(names)
+    return _question(view, {name: shown.get(name, []) for name in names[:most_asked]})
+
+
+def full_question(view: View, rng: random.Random) -> Question:
+    """Every thing in the picture and one that is not, in random order; no stuff."""
+    shown = shown_objects(view)
+    names = [name for name in shown if name in THINGS]
+    names.append(rng.choice([name for name in THINGS if name not in shown]))
+    rng.shuffle(names)
+    return _question(view, {name: shown.get(name, []) for name in names})
+
+
+def shown_objects(view: View) -> Objects:
+    """Visible boxes by name, instances from left to right."""
+    shown: Objects = {}
+    for thing, box in zip(view.scene.things, view.boxes, strict=True):
+        shown.setdefault(thing.name, []).append(normalised(box))
+    for name, box in view.scene.stuff:
+        shown[name] = [normalised(box)]
+    return {name: sorted(boxes) for name, boxes in shown.items()}
+
+
+def _things(shown: Objects) -> int:
+    return sum(name in THINGS for name in shown)
+
+
+def _question(view: View, truth: Objects) -> Question:
+    cells, boxes = cover(view)
+    return Question(np.asarray(view.draw()), truth, cells, boxes)
+
+
+def cover(view: View) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Per cell, the class of the thing that covers most of it, and the thing's box in pixels.
+
+    Each thing has one cell at least, where most of it is.
+    """
+    cells = np.zeros((CELLS, CELLS), np.int64)
+    boxes = np.zeros((CELLS, CELLS, 4), np.float32)
+    most = np.full((CELLS, CELLS), COVERED)
+    owner = visible_pixels(view.scene).reshape(CELLS, CELL, CELLS, CELL)
+    for number, (thing, box) in enumerate(zip(view.scene.things, view.boxes, strict=True)):
+        share = (owner == number).mean((1, 3))
+        where = share >= most
+        where[np.unravel_index(share.argmax(), share.shape)] = True
+        most = np.where(where, share, most)
+        cells[where] = CLASSES[thing.name]
+        boxes[where] = (box.left, box.top, box.right, box.bottom)
+    return cells.ravel(), boxes.reshape(-1, 4)
+
+
+def stack(questions: Sequence[Question]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64],
+                                                  npt.NDArray[np.float32]]:  # fmt: skip
+    """[n, SIDE, SIDE, 3] pixels, [n, cells] classes, [n, cells, 4] boxes."""
+    return (
+        np.stack([question.pixels for question in questions]),
+        np.stack([question.cells for question in questions]),
+        np.stack([question.boxes for question in questions]),
+    )

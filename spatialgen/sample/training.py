@@ -1,0 +1,192 @@
+"""The loop that trains every small model: seeded, checkpointed, able to stop and go on anywhere.
+
+A subclass of `Training` gives the modules, the loss of a step and what is published. Data are a
+function of seed and step, so a run that was killed or stopped goes on with `--resume` and ends with
+the weights of one that never stopped.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+CHECKPOINT = "checkpoint.pt"
+CURVE = "curve.jsonl"
+LOWEST_RATE = 0.02  # of the learning rate, where the cosine ends
+NOTED = 20  # steps that a line of the curve is the mean of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is; a checkpoint continues only a run of equal settings."""
+
+    steps: int
+    seed: int = 0
+    batch: int = 32
+    rate: float = 1e-3
+    decay: float = 0.05
+    warmup: float = 0.05  # share of the steps
+    average: float = 0.998  # EMA per step; the averaged weights are the ones published
+    every: int = 200  # steps between checkpoints
+
+
+class Training(ABC):
+    """One run: modules, averaged weights, optimiser and the step reached."""
+
+    def __init__(self, modules: torch.nn.Module, settings: Settings) -> None:
+        self.modules, self.settings, self.step = modules, settings, 0
+        self.average = {name: value.clone() for name, value in modules.state_dict().items()}
+        parameters = [p for p in modules.parameters() if p.requires_grad]
+        matrices = [p for p in parameters if p.ndim > 1]
+        vectors = [p for p in parameters if p.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": settings.decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=settings.rate,
+            betas=(0.9, 0.98),
+        )
+
+    @abstractmethod
+    def losses(self, step: int) -> dict[str, torch.Tensor]:
+        """The terms of the loss of `step`, a function of seed, step and weights."""
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Figures on held-out data, of the weights in place."""
+
+    @abstractmethod
+    def publish(self, folder: Path) -> None:
+        """Write the averaged weights as a model's folder."""
+
+    def rate(self) -> float:
+        """The learning rate of the present step: linear warmup, then a cosine."""
+        total = self.settings.steps
+        warm = max(1, int(total * self.settings.warmup))
+        left = min(1.0, max(0.0, (self.step - warm) / max(1, total - warm)))
+        cosine = 0.5 * (1 + math.cos(math.pi * left))
+        scale = min(1.0, (self.step + 1) / warm) * (LOWEST_RATE + (1 - LOWEST_RATE) * cosine)
+        return self.settings.rate * scale
+
+    def train_step(self) -> dict[str, float]:
+        """One optimiser step; returns the terms of its loss."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        terms = self.losses(self.step)
+        self.optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(self.settings.average, self.step / (self.step + 10))  # forgets the start sooner
+        with torch.no_grad():
+            for name, value in self.modules.state_dict().items():
+                if value.dtype.is_floating_point:
+                    self.average[name].lerp_(value, 1 - keep)
+                else:
+                    self.average[name].copy_(value)
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in place, in evaluation mode."""
+        current = {name: value.clone() for name, value in self.modules.state_dict().items()}
+        self.modules.load_state_dict(self.average)
+        self.modules.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.modules.train()
+            self.modules.load_state_dict(current)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint that replaces the last one at once, or not at all."""
+        state = {
+            "settings": asdict(self.settings),
+            "step": self.step,
+            "modules": self.modules.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, path)
+
+    def restore(self, path: Path) -> None:
+        """Continue from a checkpoint of a run of equal settings; ValueError for another's."""
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        if state["settings"] != asdict(self.settings):
+            raise ValueError(
+                f"{path} is of a run with {state['settings']}, not {asdict(self.settings)}; "
+                "repeat its arguments or start anew without --resume"
+            )
+        self.step, self.average = int(state["step"]), state["average"]
+        self.modules.load_state_dict(state["modules"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def train(
+    run: Training,
+    out: Path,
+    *,
+    resume: bool,
+    seconds: float = math.inf,
+    quiet: bool = False,
+) -> bool:
+    """Train for so many seconds at most; True once it is done and `out/model` is published.
+
+    Checkpoints go to `out` every `settings.every` steps and at the end of the time, with a line of
+    figures in `out/curve.jsonl`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path, curve = out / CHECKPOINT, out / CURVE
+    if resume and path.exists():
+        run.restore(path)
+    else:
+        curve.unlink(missing_ok=True)
+    end = time.monotonic() + seconds
+    recent: list[dict[str, float]] = []
+    with tqdm(total=run.settings.steps, initial=run.step, disable=quiet, mininterval=5) as bar:
+        while run.step < run.settings.steps and time.monotonic() < end:
+            recent = [*recent[1 - NOTED :], run.train_step()]
+            bar.update()
+            if run.step % NOTED == 0:
+                bar.set_postfix_str(_said(recent[-1]), refresh=False)
+            if run.step % run.settings.every == 0 or run.step == run.settings.steps:
+                with run.averaged():
+                    figures = run.evaluate()
+                terms = {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
+                with curve.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"step": run.step, **terms, **figures}) + "\n")
+                run.save(path)
+                if not quiet:
+                    tqdm.write(f"step {run.step}: {_said(terms)} {_said(figures)}")
+    run.save(path)
+    if run.step < run.settings.steps:
+        return False
+    run.publish(out / "model")
+    return True
+
+
+def _said(figures: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in figures.items())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that every training has."""
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint and model go there")
+    parser.add_argument("--resume", action="store_true", help="continue from --out's checkpoint")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
+    parser.add_argument("--quiet", action="store_true")
