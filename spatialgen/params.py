@@ -24,7 +24,7 @@ class Section(BaseModel):
 
 
 class SampleParams(Section):
-    """The sample corpus: Wukong-shaped CSV shards with known truth."""
+    """The sample web: Wukong-shaped CSV shards and pictures with known truth."""
 
     seed: int
     rows: int = Field(ge=1)  # CSV rows over all shards

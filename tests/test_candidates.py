@@ -11,7 +11,8 @@ from spatialgen.errors import InputError
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
 from spatialgen.params import CandidatesParams
-from spatialgen.sample.shards import as_csv, make_damaged, make_url
+from spatialgen.sample.shards import as_csv, make_damaged
+from spatialgen.sample.urls import make_url
 from tests.conftest import compute_params
 
 KEYWORDS = ["左", "右边", "(上)", "对面"]

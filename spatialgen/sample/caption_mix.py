@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from spatialgen.sample.captions import make_situation
+from spatialgen.sample.classes import SpatialType
 from spatialgen.sample.mix_sources import POSITION_CHARACTERS, Sample, Words
 from spatialgen.sample.mix_words import (
     ACTS,
@@ -42,7 +43,7 @@ from spatialgen.sample.mix_words import (
     UNITS,
 )
 from spatialgen.sample.noise import MAX_CHARACTERS, web_noise
-from spatialgen.sample.spatial_rules import SpatialType, label_caption
+from spatialgen.sample.spatial_rules import label_caption
 from spatialgen.sample.words import BUILDINGS, SCENES, THINGS
 
 

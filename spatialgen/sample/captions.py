@@ -9,10 +9,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from spatialgen.sample.classes import STUFF, THINGS
+from spatialgen.sample.classes import STUFF, THINGS, SpatialType
 from spatialgen.sample.noise import web_noise
 from spatialgen.sample.scenes import Claim, Relation
-from spatialgen.sample.spatial_rules import SpatialType
 
 GROUNDS: tuple[tuple[str, ...], ...] = (  # stuff from top to bottom
     (),

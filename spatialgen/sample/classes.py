@@ -1,10 +1,14 @@
-"""What there is in the sample world: things, each with one sprite, and stuff that fills regions.
+"""What there is in the sample world: things, each with one sprite, stuff that fills regions, and
+the types of captions.
 
 A name is a class noun, one per class, and no name is part of another, so that a caption names a
 class exactly where its name stands.
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+SpatialType = Literal["strong", "weak", "none"]
 
 
 @dataclass(frozen=True)

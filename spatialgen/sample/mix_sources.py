@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatialgen.sample.spatial_rules import SpatialType, kind_of_noun, label_caption
+from spatialgen.sample.classes import SpatialType
+from spatialgen.sample.spatial_rules import kind_of_noun, label_caption
 from spatialgen.sample.words import LEXICAL
 
 Sample = tuple[str, SpatialType]

@@ -16,7 +16,7 @@ import sys
 from spatialgen.errors import InputError
 from spatialgen.params import load_params
 from spatialgen.project import guard
-from spatialgen.sample.shards import HOST
+from spatialgen.sample.urls import HOST
 
 SAMPLE = "data/sample"  # where stage `sample` writes
 

@@ -17,14 +17,12 @@ from PIL import Image
 
 from spatialgen.errors import InputError
 from spatialgen.lake.ids import h64
-from spatialgen.sample.pictures import as_jpeg, draw
-from spatialgen.sample.scenes import Scene
-from spatialgen.sample.shards import PICTURES
+from spatialgen.sample.urls import PICTURES
 
 THUMBNAIL = (64, 64)
 HANG_S = 3600.0
 PAGE = "<html><head><title>404</title></head><body>图片不存在</body></html>"
-REMOVED = Scene((), (), 0)  # nothing
+REMOVED = Image.new("RGB", (128, 128), "white")
 MOVED = "/moved"
 
 Handler = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
@@ -68,13 +66,13 @@ async def page(request: web.Request, data: bytes) -> web.StreamResponse:
 
 async def removed(request: web.Request, data: bytes) -> web.StreamResponse:
     """One picture for everything that was removed."""
-    return jpeg(as_jpeg(draw(REMOVED)))
+    return drawn(REMOVED)
 
 
 async def thumbnail(request: web.Request, data: bytes) -> web.StreamResponse:
     """A picture too small to train on."""
     with Image.open(io.BytesIO(data)) as image:
-        return jpeg(as_jpeg(image.resize(THUMBNAIL)))
+        return drawn(image.resize(THUMBNAIL))
 
 
 async def reserved(request: web.Request, data: bytes) -> web.StreamResponse:
@@ -140,6 +138,13 @@ def handler_of(path: str) -> Handler:
 def jpeg(data: bytes) -> web.Response:
     """An ordinary answer."""
     return web.Response(body=data, content_type="image/jpeg")
+
+
+def drawn(image: Image.Image) -> web.Response:
+    """A picture made here."""
+    file = io.BytesIO()
+    image.save(file, "JPEG")
+    return jpeg(file.getvalue())
 
 
 def make_app(folder: Path) -> web.Application:

@@ -21,14 +21,13 @@ import pyarrow.parquet as pq
 from spatialgen.lake.ids import row_id
 from spatialgen.params import SampleParams
 from spatialgen.sample.pictures import as_jpeg
+from spatialgen.sample.urls import PICTURES, make_url, path_of
 from spatialgen.sample.world import TRUTH_FIELDS, web_view
 
 REVISION = 3  # raise it when equal params would give other rows
-HOST = "gimg2.sample.test"  # .test never resolves (RFC 6761)
 DUPLICATE_SHARE = 0.01  # of rows that repeat an earlier row exactly
 GOLD_ROWS = 2000
 POSITION = re.compile("[左右上下前后旁边侧间中央里内外围角顶底背]")  # what reaches the filter
-PICTURES = "pictures.arrow"
 PICTURES_SCHEMA = pa.schema([pa.field("path", pa.string()), pa.field("jpeg", pa.binary())])
 TRUTH_SCHEMA = pa.schema([pa.field("row_id", pa.int64()), *TRUTH_FIELDS])
 CHUNK = 500  # rows that a process draws at once
@@ -103,11 +102,6 @@ def _draw_chunk(params: SampleParams, start: int) -> list[Row]:
     return rows
 
 
-def path_of(url: str) -> str:
-    """What a client asks HOST for: the path and query of one of its URLs."""
-    return url.split(HOST, 1)[1]
-
-
 def write_gold(path: Path, captions: dict[str, str], rng: random.Random) -> None:
     """Up to GOLD_ROWS captions with a position word, and their spatial_type, one JSON a line."""
     positioned = [caption for caption in captions if POSITION.search(caption)]
@@ -115,21 +109,6 @@ def write_gold(path: Path, captions: dict[str, str], rng: random.Random) -> None
         for caption in rng.sample(positioned, min(GOLD_ROWS, len(positioned))):
             row = {"caption": caption, "spatial_type": captions[caption]}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def make_url(rng: random.Random) -> str:
-    """A URL of the kinds that dominate Wukong: proxied, signed, with commas, without extension."""
-    token = f"{rng.getrandbits(128):032x}"
-    shape = rng.random()
-    if shape < 0.5:
-        return (
-            f"http://{HOST}/image_search/src=http%3A%2F%2Fimg.zcool.test%2F{token[:16]}.jpg"
-            f"&refer=http%3A%2F%2Fwww.zcool.test&app=2002&size=f9999,10000&q=a80&n=0&g=0n&fmt=jpeg"
-            f"?sec={1_620_000_000 + rng.randrange(10**7)}&t={token}"
-        )
-    if shape < 0.8:
-        return f"http://{HOST}/it/u={rng.getrandbits(32)},{rng.getrandbits(32)}&fm=26&gp=0.jpg"
-    return f"http://{HOST}/n0/jfs/t1/{token}"
 
 
 def as_csv(url: str, caption: str) -> bytes:

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from spatialgen.sample.classes import SpatialType
 from spatialgen.sample.words import (
     ABSTRACTS,
     ANIMATES,
@@ -27,7 +28,6 @@ from spatialgen.sample.words import (
     VAGUE,
 )
 
-SpatialType = Literal["strong", "weak", "none"]
 NounKind = Literal["scene", "body", "abstract", "animate", "thing", "unknown", "bare"]
 RANK: dict[SpatialType, int] = {"none": 0, "weak": 1, "strong": 2}
 LONGEST_NOUN = 5

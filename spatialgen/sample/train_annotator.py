@@ -9,7 +9,6 @@ picture). Without them a model of this size learns to write answers long before 
 A run that was stopped goes on with `--resume`; `OUT/model` then holds the published files.
 """
 
-import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ from spatialgen.sample.annotator_eyes import see_batch
 from spatialgen.sample.model_files import publish_folder
 from spatialgen.sample.scenes import SIDE
 from spatialgen.sample.tokenizer import make_vision_tokenizer
-from spatialgen.sample.training import Settings, Training, add_arguments, train
+from spatialgen.sample.training import VALIDATION, Settings, Training, run_command
 
 PROMPT = (Path(__file__).parents[1] / "grounding" / "prompt.txt").read_text(encoding="utf-8")
 VISION: dict[str, Any] = {
@@ -72,7 +71,7 @@ FEW, FEW_THINGS = 0.2, 2  # share of the steps whose pictures hold no more
 WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's digits: hundreds, tens, ones
 EDGE_BINS = 64
 EDGE_WIDTH = 1.0  # bins: the targets' softness
-VALIDATION = 64  # pictures asked at each checkpoint
+DEFAULTS = Settings(steps=4000, rate=1.5e-3)
 
 
 class Heads(nn.Module):
@@ -175,8 +174,10 @@ class Patches:
 class AnnotatorTraining(Training):
     """Eyes first, few things first, then whole questions."""
 
-    def __init__(self, settings: Settings, device: str = "cpu") -> None:
-        self.device = device
+    def __init__(
+        self, settings: Settings, device: str = "cpu", validation: int = VALIDATION
+    ) -> None:
+        self.device, self.validation = device, validation
         self.tokenizer = make_vision_tokenizer([*"".join(NAMES), *PROMPT])
         self.model, heads = build(settings), Heads(TEXT["hidden_size"])
         super().__init__(nn.ModuleDict({"model": self.model, "heads": heads}).to(device), settings)
@@ -273,7 +274,7 @@ class AnnotatorTraining(Training):
     def held_out(self) -> list[Question]:
         """Full questions about validation views."""
         rng = random.Random(0)
-        views = [training_view("validation", 0, index) for index in range(VALIDATION)]
+        views = [training_view("validation", 0, index) for index in range(self.validation)]
         return [full_question(view, rng) for view in views]
 
     def evaluate(self) -> dict[str, float]:
@@ -328,20 +329,5 @@ def score(
     return scores.figures()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
-    parser = argparse.ArgumentParser(description="Train the small annotator.")
-    add_arguments(parser)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    settings = Settings(steps=options.steps, seed=options.seed, rate=1.5e-3)
-    run = AnnotatorTraining(settings, device)
-    train(run, options.out, resume=options.resume, seconds=options.seconds, quiet=options.quiet)
-
-
 if __name__ == "__main__":
-    main()
+    run_command("Train the small annotator.", DEFAULTS, AnnotatorTraining)

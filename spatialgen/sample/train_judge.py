@@ -7,7 +7,6 @@ learns from are clean pictures, blurred ones, and what a small autoencoder, trai
 steps and dropped in the end, makes of them.
 """
 
-import argparse
 import random
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,7 +22,7 @@ from spatialgen.grounding.detector import STRIDE, Detector, DetectorConfig, to_p
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.sample.annotator_data import shown_objects, training_view
 from spatialgen.sample.classes import THINGS
-from spatialgen.sample.training import Settings, Training, add_arguments, train
+from spatialgen.sample.training import VALIDATION, Settings, Training, run_command
 from spatialgen.sample.world import View
 
 DEFAULTS = Settings(steps=2000, seed=1000, rate=2e-3)  # no other model's seed
@@ -33,7 +32,6 @@ BLUR = (0.4, 1.6)  # pixels, standard deviation
 LATENTS = 16  # channels of the autoencoder at 1/8 of the side
 NOISE = 0.3  # of the latents' deviation: what a generator's latents are off by
 SPREAD = 0.7  # cells: how far from a thing's centre a peak still counts
-VALIDATION = 200
 
 
 class Autoencoder(nn.Module):
@@ -61,9 +59,11 @@ class Autoencoder(nn.Module):
 class JudgeTraining(Training):
     """The autoencoder first, then the detector on what it makes of pictures."""
 
-    def __init__(self, settings: Settings, device: str = "cpu") -> None:
+    def __init__(
+        self, settings: Settings, device: str = "cpu", validation: int = VALIDATION
+    ) -> None:
         torch.manual_seed(settings.seed)
-        self.device = device
+        self.device, self.validation = device, validation
         self.detector = Detector(DetectorConfig(tuple(THINGS)))
         self.autoencoder = Autoencoder()
         modules = {"detector": self.detector, "autoencoder": self.autoencoder}
@@ -120,7 +120,7 @@ class JudgeTraining(Training):
     @cached_property
     def held_out(self) -> list[View]:
         """Validation views."""
-        return [training_view("validation", self.settings.seed, i) for i in range(VALIDATION)]
+        return [training_view("validation", self.settings.seed, i) for i in range(self.validation)]
 
     def evaluate(self) -> dict[str, float]:
         """Scores on clean pictures, and on rebuilt ones."""
@@ -212,19 +212,5 @@ def score(
     return scores.figures()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says."""
-    parser = argparse.ArgumentParser(description="Train the second judge.")
-    add_arguments(parser)
-    parser.add_argument("--steps", type=int, default=DEFAULTS.steps)
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    settings = Settings(steps=options.steps, seed=options.seed, rate=DEFAULTS.rate)
-    run = JudgeTraining(settings, "cuda" if torch.cuda.is_available() else "cpu")
-    train(run, options.out, resume=options.resume, seconds=options.seconds, quiet=options.quiet)
-
-
 if __name__ == "__main__":
-    main()
+    run_command("Train the second judge.", DEFAULTS, JudgeTraining)

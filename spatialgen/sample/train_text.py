@@ -26,7 +26,15 @@ from spatialgen.sample.caption_mix import CaptionMix
 from spatialgen.sample.mix_sources import Sample, load_words, read_captions, read_names
 from spatialgen.sample.model_files import publish_folder
 from spatialgen.sample.tokenizer import common_characters, make_tokenizer
-from spatialgen.sample.training import Settings, Training, add_arguments, train
+from spatialgen.sample.training import (
+    Settings,
+    Training,
+    add_arguments,
+    add_settings,
+    prepare,
+    settings_of,
+    train,
+)
 
 RUBRIC = Path(__file__).parents[1] / "captions" / "rubric.txt"
 LABELS = {"strong": "A", "weak": "B", "none": "C"}
@@ -157,24 +165,16 @@ class TextTraining(Training):
         publish_folder(folder, self.model, self.average, self.tokenizer)
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Train the small caption judge.")
-    add_arguments(parser)
+def add_text_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the captions are, and what they are judged by."""
     parser.add_argument("--captions", type=Path, required=True, help="id<tab>caption lines")
     parser.add_argument("--names", type=Path, help="emoji index.json, for more nouns")
     parser.add_argument("--exclude", type=Path, help="JSONL of captions to keep out of training")
     parser.add_argument("--prompt", type=Path, default=RUBRIC)
-    parser.add_argument("--steps", type=int, default=DEFAULTS.steps)
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed)
-    parser.add_argument("--batch", type=int, default=DEFAULTS.batch)
-    return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says, on one thread, so that every machine adds alike."""
-    options = parse(arguments)
-    torch.set_num_threads(1)
+def start(options: argparse.Namespace, settings: Settings = DEFAULTS) -> TextTraining:
+    """A training on the captions of `add_text_arguments`' options."""
     excluded: list[str] = []
     if options.exclude:
         lines = options.exclude.read_text(encoding="utf-8").splitlines()
@@ -183,9 +183,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     random.Random(0).shuffle(samples)
     held_out = samples[: min(VALIDATION, len(samples) // 10)]
     words = load_words(read_names(options.names) if options.names else ())
-    settings = replace(DEFAULTS, steps=options.steps, seed=options.seed, batch=options.batch)
     mix = CaptionMix(samples[len(held_out) :], words)
-    run = TextTraining(mix, held_out, settings, read_prompt(options.prompt))
+    return TextTraining(mix, held_out, settings, read_prompt(options.prompt))
+
+
+def main() -> None:
+    """Train as the command line says."""
+    parser = argparse.ArgumentParser(description="Train the small caption judge.")
+    add_arguments(parser)
+    add_settings(parser, DEFAULTS)
+    add_text_arguments(parser)
+    options = parser.parse_args()
+    prepare(options)
+    run = start(options, settings_of(options, DEFAULTS))
     train(run, options.out, resume=options.resume, seconds=options.seconds, quiet=options.quiet)
 
 

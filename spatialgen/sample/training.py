@@ -11,9 +11,9 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ from tqdm import tqdm
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
 LOWEST_RATE = 0.02  # of the learning rate, where the cosine ends
+CHOSEN = ("steps", "seed", "batch", "every")  # settings with an option
+VALIDATION = 64
 NOTED = 20  # steps that a line of the curve is the mean of
 
 
@@ -154,25 +156,26 @@ def train(
     path, curve = out / CHECKPOINT, out / CURVE
     if resume and path.exists():
         run.restore(path)
-    else:
-        curve.unlink(missing_ok=True)
+    _cut(curve, run.step)
     end = time.monotonic() + seconds
     recent: list[dict[str, float]] = []
     with tqdm(total=run.settings.steps, initial=run.step, disable=quiet, mininterval=5) as bar:
         while run.step < run.settings.steps and time.monotonic() < end:
-            recent = [*recent[1 - NOTED :], run.train_step()]
+            terms = run.train_step()
+            same = bool(recent) and recent[-1].keys() == terms.keys()
+            recent = [*recent[1 - NOTED :], terms] if same else [terms]
             bar.update()
             if run.step % NOTED == 0:
-                bar.set_postfix_str(_said(recent[-1]), refresh=False)
+                bar.set_postfix_str(_said(terms), refresh=False)
             if run.step % run.settings.every == 0 or run.step == run.settings.steps:
                 with run.averaged():
                     figures = run.evaluate()
-                terms = {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
+                means = {name: sum(row[name] for row in recent) / len(recent) for name in terms}
                 with curve.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"step": run.step, **terms, **figures}) + "\n")
+                    file.write(json.dumps({"step": run.step, **means, **figures}) + "\n")
                 run.save(path)
                 if not quiet:
-                    tqdm.write(f"step {run.step}: {_said(terms)} {_said(figures)}")
+                    tqdm.write(f"step {run.step}: {_said(means)} {_said(figures)}")
     run.save(path)
     if run.step < run.settings.steps:
         return False
@@ -180,13 +183,53 @@ def train(
     return True
 
 
+def _cut(curve: Path, step: int) -> None:
+    """Drop the lines of steps that a checkpoint does not know."""
+    if curve.exists():
+        lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        curve.write_text("".join(kept), encoding="utf-8")
+
+
 def _said(figures: Mapping[str, float]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
+def run_command(
+    description: str, defaults: Settings, start: Callable[[Settings, str, int], Training]
+) -> None:
+    """The command line of a training: `start(settings, device, validation)`, then `train`."""
+    parser = argparse.ArgumentParser(description=description)
+    add_arguments(parser)
+    add_settings(parser, defaults)
+    parser.add_argument("--validation", type=int, default=VALIDATION, help="held-out pictures")
+    options = parser.parse_args()
+    device = prepare(options)
+    run = start(settings_of(options, defaults), device, options.validation)
+    train(run, options.out, resume=options.resume, seconds=options.seconds, quiet=options.quiet)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that every training has."""
+    """Where and how long: what changes no result."""
     parser.add_argument("--out", type=Path, required=True, help="checkpoint and model go there")
-    parser.add_argument("--resume", action="store_true", help="continue from --out's checkpoint")
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
     parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU; 1 repeats itself exactly")
+
+
+def add_settings(parser: argparse.ArgumentParser, defaults: Settings) -> None:
+    """What a run is, and whether it goes on."""
+    parser.add_argument("--resume", action="store_true", help="continue from --out's checkpoint")
+    for name in CHOSEN:
+        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+
+
+def settings_of(options: argparse.Namespace, defaults: Settings) -> Settings:
+    """The settings that the command line asks for."""
+    return replace(defaults, **{name: getattr(options, name) for name in CHOSEN})
+
+
+def prepare(options: argparse.Namespace) -> str:
+    """Set the threads; the device to train on."""
+    torch.set_num_threads(options.threads)
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from spatialgen.params import CandidatesParams, SampleParams, load_params
-from spatialgen.sample.shards import HOST, write_sample
+from spatialgen.sample.shards import write_sample
+from spatialgen.sample.urls import HOST
 
 BASE_ROWS = 250_000  # drawn from the grammar; larger corpora repeat them on other hosts
 

@@ -15,7 +15,7 @@ import torch
 
 from spatialgen.captions.classifier import CaptionClassifier
 from spatialgen.params import load_params
-from spatialgen.sample.captions import make_caption
+from spatialgen.sample.captions import make_web_situation
 from tests.benchmarks.harness import median, report
 from tests.captions.models import LABELS, RUBRIC, tiny_qwen2, tiny_tokenizer
 
@@ -82,7 +82,7 @@ def small_model_speed() -> float:
     """Captions/s of the shipped model in one thread, tokenising included."""
     params = load_params().filter
     rng = random.Random(1)
-    captions = [make_caption(rng, 0.3)[0] for _ in range(SMALL_CAPTIONS)]
+    captions = [make_web_situation(rng, 0.3).caption for _ in range(SMALL_CAPTIONS)]
     classifier = CaptionClassifier.from_pretrained(
         params.model,
         prompt=RUBRIC.strip("\n"),
@@ -99,7 +99,7 @@ def small_model_speed() -> float:
 def main() -> None:
     torch.set_num_threads(1)
     rng = random.Random(0)
-    drawn = (make_caption(rng, 0.5)[0] for _ in itertools.count())
+    drawn = (make_web_situation(rng, 0.5).caption for _ in itertools.count())
     captions = list(itertools.islice((c for c in drawn if 14 <= len(c) <= 27), CAPTIONS))
     captions.sort(key=len)  # as the row engine does, for all ways alike
     classifier = CaptionClassifier(

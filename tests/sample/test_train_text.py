@@ -1,16 +1,14 @@
-"""The training script repeats itself, and what it trained judges plain captions rightly."""
+"""What the small text model is trained on, its files, and how it judges plain captions."""
 
 import os
 import stat
 from pathlib import Path
 
-import pytest
-import torch
-
 from spatialgen.captions.classifier import CLASSES, CaptionClassifier
 from spatialgen.captions.prompt import read_prompt
 from spatialgen.sample import caption_mix, mix_sources, train_text
 from spatialgen.sample.spatial_rules import label_caption
+from spatialgen.sample.training import Settings, train
 
 SHIPPED = Path(train_text.__file__).with_name("qwen2-small")
 CAPTIONS = [
@@ -29,43 +27,21 @@ WORDS = mix_sources.Words(
     hard_weights=[1.0, 1.0],
     verbs=["学习"],
 )
-TINY = train_text.Settings(
-    steps=3,
-    batch=4,
-    every=1,
-    sizes={**train_text.SIZES, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1},
-)
+TINY = Settings(steps=3, batch=4, every=1)
+SIZES = {
+    **train_text.SIZES, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+}  # fmt: skip
 
 
-def start(settings: train_text.Settings = TINY) -> train_text.Training:
+def start() -> train_text.TextTraining:
     samples = [(caption, label_caption(caption)) for caption in CAPTIONS]
     mix = caption_mix.CaptionMix(samples, WORDS)
-    return train_text.Training(mix, samples, settings, read_prompt(train_text.RUBRIC))
-
-
-def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
-    torch.set_num_threads(1)
-    train_text.train(start(), tmp_path / "whole", resume=False, quiet=True)
-    stopped = start()
-    stopped.train_step()
-    (tmp_path / "parts").mkdir()
-    stopped.save(tmp_path / "parts" / train_text.CHECKPOINT)
-    stopped.train_step()  # lost by the kill
-    train_text.train(start(), tmp_path / "parts", resume=True, quiet=True)
-    name = Path("model", "model.safetensors")
-    assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
-
-
-def test_checkpoint_of_another_run_is_refused(tmp_path):
-    run = start()
-    run.save(tmp_path / train_text.CHECKPOINT)
-    other = start(train_text.Settings(**{**vars(TINY), "seed": 1}))
-    with pytest.raises(ValueError, match="without --resume"):
-        other.restore(tmp_path / train_text.CHECKPOINT)
+    prompt = read_prompt(train_text.RUBRIC)
+    return train_text.TextTraining(mix, samples, TINY, prompt, SIZES)
 
 
 def test_published_folder_has_qwen2s_layout_and_loads(tmp_path):
-    train_text.train(start(), tmp_path, resume=False, quiet=True)
+    train(start(), tmp_path, resume=False, quiet=True)
     folder = tmp_path / "model"
     assert {path.name for path in folder.iterdir()} == {
         *["config.json", "generation_config.json", "model.safetensors", "chat_template.jinja"],

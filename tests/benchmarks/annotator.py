@@ -1,0 +1,120 @@
+"""How well the shipped annotator and the second judge find what is in held-out pictures.
+
+    python -m tests.benchmarks.annotator [--pictures 1000] [--model FOLDER] [--judge FOLDER]
+
+Pictures of the split `test`, which no model was trained on, as JPEG files. Each is asked for all of
+its things and for one that is not there. Prints JSON: mean_iou (of matched boxes),
+mean_iou_misses_0, precision, recall and F1 at IoU 0.5, false_box_rate (of the names planted).
+"""
+
+import argparse
+import io
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from spatialgen.grounding.detector import Detector
+from spatialgen.grounding.qwen2_vl import ask, read_answer
+from spatialgen.grounding.scores import BoxScores
+from spatialgen.sample import train_annotator
+from spatialgen.sample.annotator_data import Objects, full_question, training_view
+from spatialgen.sample.pictures import as_jpeg
+from spatialgen.sample.train_judge import score
+from spatialgen.sample.world import View
+
+SAMPLE = Path(train_annotator.__file__).parent
+BATCH = 32
+
+
+def as_served(view: View) -> Image.Image:
+    """The picture after its JPEG compression."""
+    return Image.open(io.BytesIO(as_jpeg(view.draw()))).convert("RGB")
+
+
+class Annotator:
+    """A folder's model, loaded as any Qwen2-VL checkpoint is."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+            Qwen2VLImageProcessorPil,
+        )
+
+        self.processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
+        self.model: Any = Qwen2VLForConditionalGeneration.from_pretrained(
+            folder, dtype=torch.float32
+        )
+
+    def annotate(self, pictures: list[Image.Image], names: list[list[str]]) -> list[str]:
+        """The answers to being asked for these names."""
+        visual = self.processor(images=pictures, return_tensors="pt")
+        tokens = visual["image_grid_thw"].prod(1) // self.processor.merge_size**2
+        texts = []
+        for asked, count in zip(names, tokens.tolist(), strict=True):
+            text = ask(train_annotator.PROMPT, asked)
+            content = [{"type": "image"}, {"type": "text", "text": text}]
+            message: Any = [{"role": "user", "content": content}]
+            text = self.tokenizer.apply_chat_template(
+                message, tokenize=False, add_generation_prompt=True
+            )
+            texts.append(text.replace("<|image_pad|>", "<|image_pad|>" * count))
+        inputs = self.tokenizer(texts, padding=True, return_tensors="pt")
+        ids = inputs["input_ids"]
+        image = self.model.config.image_token_id
+        with torch.inference_mode():
+            written = self.model.generate(
+                **inputs, **visual, mm_token_type_ids=(ids == image).int(),
+                max_new_tokens=250, do_sample=False,
+            )  # fmt: skip
+        answers: list[str] = self.tokenizer.batch_decode(written[:, ids.shape[1] :])
+        return answers
+
+
+def main() -> None:
+    """Measure both on the same pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--model", type=Path, default=SAMPLE / "qwen2-vl-small")
+    parser.add_argument("--judge", type=Path, default=SAMPLE / "judge-small")
+    options = parser.parse_args()
+    views = [training_view("test", 0, index) for index in range(options.pictures)]
+    pictures = [as_served(view) for view in views]
+    sides = [max(box.width, box.height) for view in views for box in view.boxes]
+    result: dict[str, Any] = {"pictures": len(views), "things": len(sides)}
+    result["median_side"] = float(np.median(sides))
+    if options.model.exists():
+        result["annotator"] = measure_annotator(options.model, views, pictures)
+    if options.judge.exists():
+        judge = Detector.from_pretrained(options.judge)
+        start = time.perf_counter()
+        result["judge"] = score(judge, pictures, views)
+        result["judge"]["pictures_per_s"] = len(views) / (time.perf_counter() - start)
+    print(json.dumps(result, indent=2))
+
+
+def measure_annotator(
+    folder: Path, views: list[View], pictures: list[Image.Image]
+) -> dict[str, float]:
+    """Scores over all pictures, and pictures per second."""
+    annotator, rng = Annotator(folder), random.Random(0)
+    truths: list[Objects] = [full_question(view, rng).truth for view in views]
+    scores = BoxScores()
+    start = time.perf_counter()
+    for first in range(0, len(views), BATCH):
+        part = slice(first, first + BATCH)
+        answers = annotator.annotate(pictures[part], [list(truth) for truth in truths[part]])
+        for answer, truth in zip(answers, truths[part], strict=True):
+            scores.add(read_answer(answer), truth)
+    seconds = time.perf_counter() - start
+    return scores.figures() | {"pictures_per_s": len(views) / seconds}
+
+
+if __name__ == "__main__":
+    main()

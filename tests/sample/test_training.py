@@ -1,0 +1,83 @@
+"""Trainings of the small models stop and go on anywhere, and end with the same weights."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from spatialgen.sample.train_annotator import AnnotatorTraining
+from spatialgen.sample.train_judge import JudgeTraining
+from spatialgen.sample.training import CHECKPOINT, CURVE, Settings, Training, train
+from tests.sample.test_train_text import start as start_text
+
+TINY = Settings(steps=4, batch=2, every=2)
+STARTS: dict[str, Callable[[], Training]] = {
+    "text": start_text,
+    "annotator": lambda: AnnotatorTraining(TINY, validation=2),
+    "judge": lambda: JudgeTraining(replace(TINY, seed=1000), validation=2),
+}
+WEIGHTS = Path("model", "model.safetensors")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)  # so that sums are added in one order
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(name, tmp_path):
+    start = STARTS[name]
+    assert train(start(), tmp_path / "whole", resume=False, quiet=True)
+    stopped = start()
+    stopped.train_step()
+    (tmp_path / "parts").mkdir()
+    stopped.save(tmp_path / "parts" / CHECKPOINT)
+    stopped.train_step()  # lost by the kill
+    assert train(start(), tmp_path / "parts", resume=True, quiet=True)
+    assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (
+        tmp_path / "parts" / WEIGHTS
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_checkpoint_of_another_run_is_refused(name, tmp_path):
+    run = STARTS[name]()
+    run.save(tmp_path / CHECKPOINT)
+    run.settings = replace(run.settings, rate=1.0)
+    with pytest.raises(ValueError, match="without --resume"):
+        run.restore(tmp_path / CHECKPOINT)
+
+
+def test_training_stops_when_its_time_is_over_and_publishes_nothing(tmp_path):
+    assert not train(start_text(), tmp_path, resume=False, seconds=0, quiet=True)
+    assert not (tmp_path / "model").exists()
+    assert train(start_text(), tmp_path, resume=True, quiet=True)
+    curve = [json.loads(line) for line in (tmp_path / CURVE).read_text().splitlines()]
+    assert [row["step"] for row in curve] == [1, 2, 3]
+
+
+def test_killed_command_goes_on_with_resume(tmp_path):
+    command = [
+        *[sys.executable, "-m", "spatialgen.sample.train_judge", "--out", str(tmp_path)],
+        *["--steps", "6", "--batch", "2", "--every", "1", "--validation", "2"],
+    ]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not (tmp_path / CHECKPOINT).exists():
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    reached = torch.load(tmp_path / CHECKPOINT)["step"]
+    subprocess.run([*command, "--resume", "--quiet"], check=True)
+    curve = [json.loads(line)["step"] for line in (tmp_path / CURVE).read_text().splitlines()]
+    assert sorted(set(curve)) == [1, 2, 3, 4, 5, 6]
+    assert curve[-1] == 6 > reached
+    assert (tmp_path / WEIGHTS).exists()
