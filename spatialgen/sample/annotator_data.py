@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spatialgen.grounding.qwen2_vl import ask, write_answer
-from spatialgen.sample.captions import Situation, make_situation, make_web_situation
-from spatialgen.sample.classes import STUFF, THINGS
-from spatialgen.sample.pictures import visible_pixels
-from spatialgen.sample.scenes import SIDE
-from spatialgen.sample.world import Split, View, normalised, seeded, show
+from spatialgen.sample.world.captions import Situation, make_situation, make_web_situation
+from spatialgen.sample.world.classes import STUFF, THINGS
+from spatialgen.sample.world.pictures import visible_pixels
+from spatialgen.sample.world.scenes import SIDE
+from spatialgen.sample.world.view import Split, View, normalised, seeded, show
 
 NAMES = (*THINGS, *STUFF)
 CLASSES = {name: number for number, name in enumerate(THINGS, 1)}  # 0: no thing

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from spatialgen.lake.ids import row_id
 from spatialgen.params import SampleParams
-from spatialgen.sample.pictures import as_jpeg
 from spatialgen.sample.urls import PICTURES, make_url, path_of
-from spatialgen.sample.world import TRUTH_FIELDS, web_view
+from spatialgen.sample.world.pictures import as_jpeg
+from spatialgen.sample.world.view import TRUTH_FIELDS, web_view
 
 REVISION = 3  # raise it when equal params would give other rows
 DUPLICATE_SHARE = 0.01  # of rows that repeat an earlier row exactly

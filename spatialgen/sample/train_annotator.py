@@ -38,9 +38,9 @@ from spatialgen.sample.annotator_data import (
 )
 from spatialgen.sample.annotator_eyes import see_batch
 from spatialgen.sample.model_files import publish_folder
-from spatialgen.sample.scenes import SIDE
 from spatialgen.sample.tokenizer import make_vision_tokenizer
 from spatialgen.sample.training import VALIDATION, Settings, Training, run_command
+from spatialgen.sample.world.scenes import SIDE
 
 PROMPT = (Path(__file__).parents[1] / "grounding" / "prompt.txt").read_text(encoding="utf-8")
 VISION: dict[str, Any] = {

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from spatialgen.grounding.detector import STRIDE, Detector, DetectorConfig, to_pixels
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.sample.annotator_data import shown_objects, training_view
-from spatialgen.sample.classes import THINGS
 from spatialgen.sample.training import VALIDATION, Settings, Training, run_command
-from spatialgen.sample.world import View
+from spatialgen.sample.world.classes import THINGS
+from spatialgen.sample.world.view import View
 
 DEFAULTS = Settings(steps=2000, seed=1000, rate=2e-3)  # no other model's seed
 ENCODES = 0.15  # share of the steps that train the autoencoder

@@ -22,8 +22,8 @@ from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM, Qwen2Token
 
 from spatialgen.captions.classifier import CLASSES, pad_left
 from spatialgen.captions.prompt import PromptTokens, read_prompt, tokenise_prompt
-from spatialgen.sample.caption_mix import CaptionMix
-from spatialgen.sample.mix_sources import Sample, load_words, read_captions, read_names
+from spatialgen.sample.mix.caption_mix import CaptionMix
+from spatialgen.sample.mix.sources import Sample, load_words, read_captions, read_names
 from spatialgen.sample.model_files import publish_folder
 from spatialgen.sample.tokenizer import common_characters, make_tokenizer
 from spatialgen.sample.training import (

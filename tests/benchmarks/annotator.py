@@ -24,9 +24,9 @@ from spatialgen.grounding.qwen2_vl import ask, read_answer
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.sample import train_annotator
 from spatialgen.sample.annotator_data import Objects, full_question, training_view
-from spatialgen.sample.pictures import as_jpeg
 from spatialgen.sample.train_judge import score
-from spatialgen.sample.world import View
+from spatialgen.sample.world.pictures import as_jpeg
+from spatialgen.sample.world.view import View
 
 SAMPLE = Path(train_annotator.__file__).parent
 BATCH = 32

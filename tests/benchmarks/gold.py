@@ -14,8 +14,8 @@ from spatialgen.captions.classifier import CaptionClassifier
 from spatialgen.captions.gold import agreement, confusion_matrix
 from spatialgen.captions.prompt import read_prompt
 from spatialgen.params import load_params
+from spatialgen.sample.mix.spatial_rules import label_caption
 from spatialgen.sample.shards import POSITION
-from spatialgen.sample.spatial_rules import label_caption
 from tests.benchmarks.harness import report
 from tests.conftest import DATA
 

@@ -15,7 +15,7 @@ import torch
 
 from spatialgen.captions.classifier import CaptionClassifier
 from spatialgen.params import load_params
-from spatialgen.sample.captions import make_web_situation
+from spatialgen.sample.world.captions import make_web_situation
 from tests.benchmarks.harness import median, report
 from tests.captions.models import LABELS, RUBRIC, tiny_qwen2, tiny_tokenizer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spatialgen.sample.spatial_rules import label_caption
+from spatialgen.sample.mix.spatial_rules import label_caption
 
 STRONG = [
     "坐在椅子上的老人",

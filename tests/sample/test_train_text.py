@@ -6,8 +6,9 @@ from pathlib import Path
 
 from spatialgen.captions.classifier import CLASSES, CaptionClassifier
 from spatialgen.captions.prompt import read_prompt
-from spatialgen.sample import caption_mix, mix_sources, train_text
-from spatialgen.sample.spatial_rules import label_caption
+from spatialgen.sample import train_text
+from spatialgen.sample.mix import caption_mix, sources
+from spatialgen.sample.mix.spatial_rules import label_caption
 from spatialgen.sample.training import Settings, train
 
 SHIPPED = Path(train_text.__file__).with_name("qwen2-small")
@@ -19,7 +20,7 @@ CAPTIONS = [
     "手里拿着书的女人",
     "上海旅游攻略",
 ]
-WORDS = mix_sources.Words(
+WORDS = sources.Words(
     nouns=["苹果", "花瓶"],
     fillers=["新闻", "价格"],
     weights=[1.0, 2.0],
@@ -61,12 +62,12 @@ def test_batches_follow_from_seed_and_step_alone():
 def test_near_copies_of_excluded_captions_are_left_out(tmp_path):
     path = tmp_path / "captions.txt"
     path.write_text("1\t一只黑色的猫躺在木头桌子上。\n2\t两个人在海边放风筝\n", encoding="utf-8")
-    kept = mix_sources.read_captions(path, ["一只黑色的猫 躺在木桌子上"])
+    kept = sources.read_captions(path, ["一只黑色的猫 躺在木桌子上"])
     assert kept == [("两个人在海边放风筝", "weak")]
 
 
 def test_words_of_the_dictionary_are_sorted_by_use():
-    words = mix_sources.load_words()
+    words = sources.load_words()
     assert {"上海", "下载", "前列腺"} <= set(words.hard)
     assert len(words.nouns) > 1000
     assert {"新闻", "价格"} <= set(words.fillers)

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spatialgen.sample import captions
-from spatialgen.sample.captions import RULES, make_situation, make_web_situation
-from spatialgen.sample.classes import STUFF, THINGS
-from spatialgen.sample.noise import MAX_CHARACTERS
-from spatialgen.sample.pictures import as_jpeg, draw
-from spatialgen.sample.scenes import SIDE, Box, Claim, Crowded, Scene, arrange
-from spatialgen.sample.spatial_rules import label_caption
-from spatialgen.sample.world import SMALLEST, View, normalised, seeded, show, web_view
+from spatialgen.sample.mix.spatial_rules import label_caption
+from spatialgen.sample.world.captions import (
+    RULES,
+    make_situation,
+    make_web_situation,
+    write_situation,
+)
+from spatialgen.sample.world.classes import STUFF, THINGS
+from spatialgen.sample.world.noise import MAX_CHARACTERS
+from spatialgen.sample.world.pictures import as_jpeg, draw
+from spatialgen.sample.world.scenes import SIDE, Box, Claim, Crowded, Scene, arrange
+from spatialgen.sample.world.view import SMALLEST, View, normalised, seeded, show, web_view
 
 SPATIAL = [(kind, rule) for kind in ("strong", "weak") for rule in RULES[kind]]
 NUMBERS = {"两": 2, "三": 3}
@@ -23,7 +27,7 @@ NUMBERS = {"两": 2, "三": 3}
 
 def views(kind, rule, count=25):
     return [
-        show(seeded("test", 1, index), lambda rng: captions._written(rng, rule, kind))
+        show(seeded("test", 1, index), lambda rng: write_situation(rng, rule, kind))
         for index in range(count)
     ]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatialgen.sample.classes import SpatialType
-from spatialgen.sample.spatial_rules import kind_of_noun, label_caption
-from spatialgen.sample.words import LEXICAL
+from spatialgen.sample.mix.lexicon import LEXICAL
+from spatialgen.sample.mix.spatial_rules import kind_of_noun, label_caption
+from spatialgen.sample.world.classes import SpatialType
 
 Sample = tuple[str, SpatialType]
 POSITION_CHARACTERS = "上下左右前后中里内外旁边角顶底背间围侧"

@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from spatialgen.sample.classes import STUFF, THINGS, SpatialType
-from spatialgen.sample.noise import web_noise
-from spatialgen.sample.scenes import Claim, Relation
+from spatialgen.sample.world.classes import STUFF, THINGS, SpatialType
+from spatialgen.sample.world.noise import web_noise
+from spatialgen.sample.world.scenes import Claim, Relation
 
 GROUNDS: tuple[tuple[str, ...], ...] = (  # stuff from top to bottom
     (),
@@ -288,7 +288,7 @@ RULES: dict[SpatialType, dict[Rule, int]] = {
 def make_situation(rng: random.Random, spatial_type: SpatialType) -> Situation:
     """A caption of this type that speaks of the world, and its situation."""
     rules = RULES[spatial_type]
-    return _written(rng, rng.choices(tuple(rules), tuple(rules.values()))[0], spatial_type)
+    return write_situation(rng, rng.choices(tuple(rules), tuple(rules.values()))[0], spatial_type)
 
 
 def make_web_situation(rng: random.Random, spatial_share: float) -> Situation:
@@ -297,11 +297,12 @@ def make_web_situation(rng: random.Random, spatial_share: float) -> Situation:
         strong = rng.random() < STRONG_OF_SPATIAL
         return make_situation(rng, "strong" if strong else "weak")
     if rng.random() < NOISE_OF_NONE:
-        return _written(rng, _noise, "none")
+        return write_situation(rng, _noise, "none")
     return make_situation(rng, "none")
 
 
-def _written(rng: random.Random, rule: Rule, spatial_type: SpatialType) -> Situation:
+def write_situation(rng: random.Random, rule: Rule, spatial_type: SpatialType) -> Situation:
+    """A situation of one rule."""
     draft = Draft(rng)
     caption = rule(draft)
     return Situation(caption, spatial_type, tuple(draft.things), tuple(draft.claims), draft.ground)

@@ -9,10 +9,10 @@ import random
 from collections.abc import Sequence
 from itertools import accumulate
 
-from spatialgen.sample.captions import make_situation
-from spatialgen.sample.classes import SpatialType
-from spatialgen.sample.mix_sources import POSITION_CHARACTERS, Sample, Words
-from spatialgen.sample.mix_words import (
+from spatialgen.sample.mix.lexicon import BUILDINGS, SCENES, THINGS
+from spatialgen.sample.mix.sources import POSITION_CHARACTERS, Sample, Words
+from spatialgen.sample.mix.spatial_rules import label_caption
+from spatialgen.sample.mix.words import (
     ACTS,
     AREAS,
     BODY_SPOTS,
@@ -42,9 +42,9 @@ from spatialgen.sample.mix_words import (
     STUFF,
     UNITS,
 )
-from spatialgen.sample.noise import MAX_CHARACTERS, web_noise
-from spatialgen.sample.spatial_rules import label_caption
-from spatialgen.sample.words import BUILDINGS, SCENES, THINGS
+from spatialgen.sample.world.captions import make_situation
+from spatialgen.sample.world.classes import SpatialType
+from spatialgen.sample.world.noise import MAX_CHARACTERS, web_noise
 
 
 class CaptionMix:

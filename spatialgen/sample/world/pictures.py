@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from spatialgen.sample.classes import STUFF
-from spatialgen.sample.cutouts import cut_out
-from spatialgen.sample.scenes import SIDE, Box, Scene
+from spatialgen.sample.world.classes import STUFF
+from spatialgen.sample.world.cutouts import cut_out
+from spatialgen.sample.world.scenes import SIDE, Box, Scene
 
 QUALITY = 90
 WALL = ((236, 228, 214), (216, 206, 190))  # behind scenes without regions

@@ -10,8 +10,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-from spatialgen.sample.classes import SpatialType
-from spatialgen.sample.words import (
+from spatialgen.sample.mix.lexicon import (
     ABSTRACTS,
     ANIMATES,
     BESIDE,
@@ -27,6 +26,7 @@ from spatialgen.sample.words import (
     TIME_LIKE,
     VAGUE,
 )
+from spatialgen.sample.world.classes import SpatialType
 
 NounKind = Literal["scene", "body", "abstract", "animate", "thing", "unknown", "bare"]
 RANK: dict[SpatialType, int] = {"none": 0, "weak": 1, "strong": 2}

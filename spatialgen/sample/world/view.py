@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pyarrow as pa
 from PIL import Image
 
-from spatialgen.sample.captions import Situation, make_web_situation
-from spatialgen.sample.pictures import draw, visible_boxes
-from spatialgen.sample.scenes import SIDE, Box, Crowded, Scene, arrange, lay_ground
+from spatialgen.sample.world.captions import Situation, make_web_situation
+from spatialgen.sample.world.pictures import draw, visible_boxes
+from spatialgen.sample.world.scenes import SIDE, Box, Crowded, Scene, arrange, lay_ground
 
 # corpus: what stage `sample` writes. The others are for the models that are trained on the world.
 Split = Literal["corpus", "train", "validation", "test"]

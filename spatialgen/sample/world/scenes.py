@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spatialgen.sample.cutouts import cut_out
+from spatialgen.sample.world.cutouts import cut_out
 
 SIDE = 128
 BORDER = 2  # pixels that stay free at the edges

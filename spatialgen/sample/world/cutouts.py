@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from spatialgen.sample.classes import THINGS
+from spatialgen.sample.world.classes import THINGS
 
 SPRITES = Path(__file__).parent / "sprites"
 VISIBLE_ALPHA = 40  # of 255: fainter edges are not seen, and not boxed

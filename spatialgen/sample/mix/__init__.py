@@ -1,0 +1,1 @@
+"""What the small text model learns from: real captions labelled by rules, and imitated ones."""
