@@ -145,6 +145,7 @@ class Detector(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: Path | str, device: str = "cpu") -> "Detector":
         """The detector of a folder, float32; InputError where its files are missing or damaged."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         folder = Path(folder)
@@ -155,7 +156,7 @@ class Detector(nn.Module):
             detector = cls(DetectorConfig(**fields))
             state = load_file(folder / "model.safetensors")
             detector.load_state_dict({name: value.float() for name, value in state.items()})
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder} holds no detector ({error}); give one's folder") from error
         return detector.to(device).eval()
 

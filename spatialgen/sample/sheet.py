@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from spatialgen.grounding.detector import Detector
 from spatialgen.sample.world.captions import RULES, write_situation
 from spatialgen.sample.world.scenes import SIDE
 from spatialgen.sample.world.view import View, normalised, seeded, show
@@ -65,8 +66,6 @@ def main() -> None:
     pictures = [view.draw() for view in views]
     layers = [(TRUE, [[normalised(box) for box in view.boxes] for view in views])]
     if options.judge:
-        from spatialgen.grounding.detector import Detector
-
         found = Detector.from_pretrained(options.judge).detect(pictures)
         layers.append((FOUND, [[thing.bbox for thing in each] for each in found]))
     draw_sheet(pictures, layers).save(options.out, quality=88)

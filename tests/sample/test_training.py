@@ -18,7 +18,7 @@ from spatialgen.sample.train_judge import JudgeTraining
 from spatialgen.sample.training import CHECKPOINT, CURVE, Settings, Training, train
 from tests.sample.test_train_text import start as start_text
 
-TINY = Settings(steps=4, batch=2, every=2)
+TINY = Settings(steps=4, batch=2, every=4)
 STARTS: dict[str, Callable[[], Training]] = {
     "text": start_text,
     "annotator": lambda: AnnotatorTraining(TINY, validation=2),
