@@ -9,11 +9,13 @@ import os
 import random
 import re
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +32,7 @@ GOLD_ROWS = 2000
 POSITION = re.compile("[左右上下前后旁边侧间中央里内外围角顶底背]")  # what reaches the filter
 PICTURES_SCHEMA = pa.schema([pa.field("path", pa.string()), pa.field("jpeg", pa.binary())])
 TRUTH_SCHEMA = pa.schema([pa.field("row_id", pa.int64()), *TRUTH_FIELDS])
-CHUNK = 500  # rows that a process draws at once
+CHUNK = 500  # rows that a process draws, or that are written, at once
 
 Row = tuple[dict[str, Any], bytes]  # caption and truth, and the picture
 
@@ -45,13 +47,19 @@ def write_sample(params: SampleParams, folder: Path, workers: int = 0) -> dict[s
     number of worker processes (0: one per core).
     """
     shutil.rmtree(folder, ignore_errors=True)
+    with draw_rows(params, workers) as rows:
+        return write_web(params, folder, rows)
+
+
+def write_web(params: SampleParams, folder: Path, rows: Iterable[Row]) -> dict[str, int]:
+    """Put `rows` behind URLs and write them, some damaged, some twice; counts."""
     (folder / "csv").mkdir(parents=True)
     rng = random.Random(params.seed)
-    rows = draw_rows(params, workers)
+    rows = iter(rows)
     counts = {"lines": 0, "damaged": 0, "duplicates": 0}
     truth: dict[int, dict[str, Any]] = {}
     earlier: list[tuple[str, str]] = []
-    with pa.ipc.new_file(str(folder / PICTURES), PICTURES_SCHEMA) as pictures:
+    with PictureFile(folder / PICTURES) as pictures:
         for shard in range(params.shards):
             size = params.rows * (shard + 1) // params.shards - counts["lines"]
             with (folder / "csv" / f"wukong_100m_{shard}.csv").open("wb") as file:
@@ -69,29 +77,62 @@ def write_sample(params: SampleParams, folder: Path, workers: int = 0) -> dict[s
                     else:
                         earlier.append((url, caption))
                         truth[row_id(url, caption)] = fields
-                        picture = {"path": [path_of(url)], "jpeg": [jpeg]}
-                        pictures.write_batch(pa.RecordBatch.from_pydict(picture, PICTURES_SCHEMA))
+                        pictures.add(path_of(url), jpeg)
                     file.write(as_csv(url, caption))
-    table = [{"row_id": key, **truth[key]} for key in sorted(truth)]
-    pq.write_table(
-        pa.Table.from_pylist(table, TRUTH_SCHEMA), folder / "truth.parquet", compression="zstd"
-    )
+    write_truth(folder / "truth.parquet", truth)
     types = {caption: truth[row_id(url, caption)]["spatial_type"] for url, caption in earlier}
     write_gold(folder / "gold.jsonl", types, rng)
     found = [fields["spatial_type"] for fields in truth.values()]
     return counts | {name: found.count(name) for name in ("strong", "weak", "none")}
 
 
-def draw_rows(params: SampleParams, workers: int = 0) -> Iterator[Row]:
-    """The rows of `params` in order, drawn by worker processes."""
+class PictureFile:
+    """Writes pictures by path, in batches, so that few are in memory and reading is quick."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pa.ipc.new_file(str(path), PICTURES_SCHEMA)
+        self._batch: list[dict[str, Any]] = []
+
+    def add(self, path: str, jpeg: bytes) -> None:
+        """Keep a picture."""
+        self._batch.append({"path": path, "jpeg": jpeg})
+        if len(self._batch) == CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.write_batch(pa.RecordBatch.from_pylist(self._batch, PICTURES_SCHEMA))
+        self._batch.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._file.close()
+
+
+@contextmanager
+def draw_rows(params: SampleParams, workers: int = 0) -> Iterator[Iterator[Row]]:
+    """The rows of `params` in order, drawn by worker processes as they are taken."""
     starts = range(0, params.rows, CHUNK)
-    draw = partial(_draw_chunk, params)
     workers = min(workers or os.cpu_count() or 1, len(starts))
     # Spawned: this process may hold threads of DuckDB and Lance, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for chunk in pool.map(draw, starts):
-            yield from chunk
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+        chunks = pool.map(partial(_draw_chunk, params), starts)
+        yield (row for chunk in chunks for row in chunk)
+
+
+def _end_with_parent() -> None:
+    """Workers of a killed process would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _draw_chunk(params: SampleParams, start: int) -> list[Row]:
@@ -100,6 +141,12 @@ def _draw_chunk(params: SampleParams, start: int) -> list[Row]:
         view = web_view("corpus", params.seed, index, params.spatial_share)
         rows.append(({"caption": view.situation.caption, **view.truth()}, as_jpeg(view.draw())))
     return rows
+
+
+def write_truth(path: Path, truth: Mapping[int, Mapping[str, Any]]) -> None:
+    """Rows of TRUTH_SCHEMA by row_id."""
+    rows = [{"row_id": key, **truth[key]} for key in sorted(truth)]
+    pq.write_table(pa.Table.from_pylist(rows, TRUTH_SCHEMA), path, compression="zstd")
 
 
 def write_gold(path: Path, captions: dict[str, str], rng: random.Random) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from spatialgen.params import CandidatesParams, SampleParams, load_params
-from spatialgen.sample.shards import write_sample
+from spatialgen.sample.shards import Row, write_web
 from spatialgen.sample.urls import HOST
+from spatialgen.sample.world.captions import make_web_situation
+from spatialgen.sample.world.view import seeded
 
 BASE_ROWS = 250_000  # drawn from the grammar; larger corpora repeat them on other hosts
 
@@ -33,13 +35,20 @@ def workspace() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def caption_row(index: int) -> Row:
+    """A row without a picture."""
+    situation = make_web_situation(seeded("corpus", 1, index), 0.05)
+    fields = {"caption": situation.caption, "spatial_type": situation.spatial_type}
+    return {**fields, "objects": [], "relations": []}, b""
+
+
 def write_corpus(folder: Path, rows: int) -> None:
     """Wukong-shaped shards with `rows` rows, all of them distinct but for 1 % duplicates."""
     if not (folder / "base").exists():
         sample = SampleParams(
             seed=1, rows=BASE_ROWS, shards=1, spatial_share=0.05, damaged_share=0.0002
         )
-        write_sample(sample, folder / "base")
+        write_web(sample, folder / "base", (caption_row(i) for i in range(BASE_ROWS)))
     base = (folder / "base" / "csv" / "wukong_100m_0.csv").read_bytes()
     target = folder / f"{rows}"
     target.mkdir()

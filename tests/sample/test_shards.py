@@ -2,6 +2,11 @@
 
 import csv
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -81,3 +86,38 @@ def test_truth_is_a_table_to_join(written):
     ).fetchall()
     assert len(left) > 10
     assert all(a < b for a, b in left)
+
+
+def test_workers_end_with_a_killed_writer(tmp_path):
+    code = """if __name__ == "__main__":
+    from pathlib import Path
+    from spatialgen.params import SampleParams
+    from spatialgen.sample.shards import write_sample
+    params = SampleParams(seed=1, rows=200_000, shards=1, spatial_share=0.1, damaged_share=0)
+    write_sample(params, Path("sample"), workers=2)
+"""
+    (tmp_path / "write.py").write_text(code)
+    writer = subprocess.Popen([sys.executable, "write.py"], cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("sample/csv/*")) or len(of_session(writer.pid)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    deadline = time.monotonic() + 20
+    while left := of_session(writer.pid):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def of_session(session: int) -> list[int]:
+    """Processes of a session that still run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = path.read_text().rsplit(")", 1)[1].split()[:4]
+        except OSError:
+            continue
+        if int(its_session) == session and state != "Z":
+            found.append(int(path.parent.name))
+    return found
