@@ -1,7 +1,8 @@
 """What the small annotator learns from: views of the sample world as questions and answers."""
 
+import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,12 @@ from spatialgen.sample.world.view import Split, View, normalised, seeded, show
 
 NAMES = (*THINGS, *STUFF)
 CLASSES = {name: number for number, name in enumerate(THINGS, 1)}  # 0: no thing
+UNKNOWN = -100  # the class of stuff, which no loss counts
 CELL = 16  # pixels that a visual token covers
 CELLS = SIDE // CELL
 COVERED = 0.25  # share of a cell that a thing must cover to be what is there
 STUFF_ASKED, ABSENT_ASKED = 0.3, 0.6  # probability that one is among the names
-MOST_ASKED = 4
+MOST_ASKED = 5
 
 # What the pictures show: relations, things on a ground, anything.
 KINDS: tuple[Callable[[random.Random], Situation], ...] = (
@@ -50,6 +52,16 @@ class Question:
         """The assistant's text."""
         return write_answer(self.truth)
 
+    def marks(self) -> Iterator[tuple[int, list[float]]]:
+        """Class and box in pixels of what comes next, where a name of the answer ends (0 and NaN if
+        it is absent) and where a box begins; stuff has the class UNKNOWN."""
+        for name, boxes in self.truth.items():
+            number = CLASSES.get(name, UNKNOWN)
+            pixels = [[side * SIDE for side in bbox] for bbox in boxes]
+            yield (number, pixels[0]) if boxes else (0, [math.nan] * 4)
+            for box in pixels:
+                yield number, box
+
 
 def training_view(split: Split, seed: int, index: int, most_things: int = 4) -> View:
     """A view with a relation, on a ground or with anything, of at most so many things."""
@@ -60,17 +72,17 @@ def training_view(split: Split, seed: int, index: int, most_things: int = 4) -> 
             return view
 
 
-def question(view: View, rng: random.Random, most_asked: int = MOST_ASKED) -> Question:
-    """Some of what is in the picture, and often a name of what is not, in random order."""
+def question(view: View, rng: random.Random) -> Question:
+    """Things, at times stuff, and often a name of what is not there, in random order."""
     shown = shown_objects(view)
-    names = rng.sample([name for name in shown if name in THINGS], min(3, _things(shown)))
+    names = [name for name in shown if name in THINGS]
     stuff = [name for name in shown if name in STUFF]
     if stuff and rng.random() < STUFF_ASKED:
         names.append(rng.choice(stuff))
     if rng.random() < ABSENT_ASKED:
         names.append(rng.choice([name for name in NAMES if name not in shown]))
     rng.shuffle(names)
-    return _question(view, {name: shown.get(name, []) for name in names[:most_asked]})
+    return _question(view, {name: shown.get(name, []) for name in names[:MOST_ASKED]})
 
 
 def full_question(view: View, rng: random.Random) -> Question:
@@ -90,10 +102,6 @@ def shown_objects(view: View) -> Objects:
     for name, box in view.scene.stuff:
         shown[name] = [normalised(box)]
     return {name: sorted(boxes) for name, boxes in shown.items()}
-
-
-def _things(shown: Objects) -> int:
-    return sum(name in THINGS for name in shown)
 
 
 def _question(view: View, truth: Objects) -> Question:

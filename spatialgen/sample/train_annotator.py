@@ -2,10 +2,12 @@
 
     python -m spatialgen.sample.train_annotator --out DIR
 
-The loss is the cross entropy of the answer, and of two dense heads that are dropped when the model
-is published: one on the visual tokens (what covers this cell, where are the edges of its box from
-here) and one on what a middle layer of the language model has made of them (where are they in the
-picture). Without them a model of this size learns to write answers long before it learns to look.
+The loss is the cross entropy of the answer, and of two heads that are dropped when the model is
+published: one on the visual tokens (what covers this cell, how far are the sides of its box), one
+in the language model (where in the picture is a visual token's box, three layers up; and one layer
+later the same of a named thing, where its name ends or its box begins in the answer). Without them
+a model of this size learns to write answers long before it learns to look, and to look long before
+it finds what it is asked for.
 A run that was stopped goes on with `--resume`; `OUT/model` then holds the published files.
 """
 
@@ -30,6 +32,7 @@ from spatialgen.sample.annotator_data import (
     CELLS,
     CLASSES,
     NAMES,
+    UNKNOWN,
     Question,
     full_question,
     question,
@@ -65,7 +68,8 @@ TEXT: dict[str, Any] = {
     # frequencies turn by less than 0.03 over 8 cells, and the model cannot tell columns apart.
     "rope_parameters": {"rope_type": "default", "rope_theta": 16.0, "mrope_section": [2, 7, 7]},
 }
-PLACED = 3  # layer of the language model that knows where in the picture visual tokens are
+# Layers of the language model that know where in the picture visual tokens, and named things, are.
+PLACED, NAMED = 3, 4
 LOOKS = 0.25  # share of the steps that train the eyes alone
 FEW, FEW_THINGS = 0.2, 2  # share of the steps whose pictures hold no more
 WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's digits: hundreds, tens, ones
@@ -97,18 +101,19 @@ class Heads(nn.Module):
             "offset": 3 * (self.offsets(visual) - offsets)[cells > 0].abs().mean(),
         }
 
-    def place(self, states: Tensor, cells: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-        """Losses of the language model's states of the same tokens."""
+    def place(self, states: Tensor, classes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Losses of [n, width] states of the language model against classes (0: nothing is there,
+        UNKNOWN: not counted) and [n, 4] boxes in pixels (NaN: none)."""
         states = self.placed(states)
-        taken = cells > 0
-        logits = self.edges(states)[taken].view(-1, 4, EDGE_BINS)
+        boxed = ~boxes[:, 0].isnan()
+        logits = self.edges(states[boxed]).view(-1, 4, EDGE_BINS)
         bins = torch.arange(EDGE_BINS, device=boxes.device) + 0.5
-        distance = bins - (boxes[taken] * EDGE_BINS / SIDE)[..., None]
+        distance = bins - (boxes[boxed] * EDGE_BINS / SIDE)[..., None]
         target = torch.softmax(-(distance**2) / (2 * EDGE_WIDTH**2), -1)
-        return {
-            "placed": F.cross_entropy(self.placed_class(states).flatten(0, 1), cells.flatten()),
-            "edge": 0.5 * -(target * logits.log_softmax(-1)).sum(-1).mean(),
-        }
+        return (
+            F.cross_entropy(self.placed_class(states), classes, ignore_index=UNKNOWN),
+            0.5 * -(target * logits.log_softmax(-1)).sum(-1).mean(),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,9 @@ class Batch:
     boxes: Tensor
     ids: Tensor  # [n, length]
     weights: Tensor  # [n, length]
+    marks: Tensor  # [k, 2] row and place of the tokens that end a name or begin a box
+    classes: Tensor  # [k] what is there: 0 where the name is absent, UNKNOWN where it is stuff
+    marked: Tensor  # [k, 4] pixels of the box that comes next, NaN where none does
 
 
 def build(settings: Settings) -> Qwen2VLForConditionalGeneration:
@@ -182,6 +190,8 @@ class AnnotatorTraining(Training):
         self.model, heads = build(settings), Heads(TEXT["hidden_size"])
         super().__init__(nn.ModuleDict({"model": self.model, "heads": heads}).to(device), settings)
         self.heads, self.patches = heads, Patches(device)
+        marks = ("<|object_ref_end|>", "<|box_start|>")
+        self.marks = {self.tokenizer.convert_tokens_to_ids(mark) for mark in marks}
         self.digits = {self.tokenizer.convert_tokens_to_ids(digit) for digit in "0123456789"}
 
     def batch(self, step: int) -> Batch:
@@ -200,9 +210,14 @@ class AnnotatorTraining(Training):
         length = max(len(ids) for ids, _ in rows)
         ids = np.full((len(rows), length), self.tokenizer.pad_token_id, np.int64)
         weights = np.zeros((len(rows), length), np.float32)
+        marks: list[tuple[int, int]] = []
         for row, (tokens, weight) in enumerate(rows):
             ids[row, : len(tokens)], weights[row, : len(tokens)] = tokens, weight
-        arrays = (*stack(questions), ids, weights)
+            marks += [(row, place) for place, token in enumerate(tokens) if token in self.marks]
+        told = [mark for each in questions for mark in each.marks()]
+        classes = np.array([number for number, _ in told], np.int64)
+        boxes = np.array([box for _, box in told], np.float32)
+        arrays = (*stack(questions), ids, weights, np.array(marks, np.int64), classes, boxes)
         return Batch(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def encode(self, each: Question) -> tuple[list[int], list[float]]:
@@ -251,13 +266,24 @@ class AnnotatorTraining(Training):
             use_cache=False,
             output_hidden_states=True,
         )
-        middle = states.hidden_states[PLACED][pads].view(visual.shape)
+        nothing = torch.where(batch.cells[..., None] > 0, batch.boxes, torch.nan)
+        placed, edges = self.heads.place(
+            states.hidden_states[PLACED][pads], batch.cells.flatten(), nothing.flatten(0, 1)
+        )
+        named, named_edges = self.heads.place(
+            states.hidden_states[NAMED][*batch.marks.T], batch.classes, batch.marked
+        )
         asked = batch.weights[:, 1:] > 0
         logits = self.model.lm_head(states.last_hidden_state[:, :-1][asked])
         weights = batch.weights[:, 1:][asked]
         loss = F.cross_entropy(logits, batch.ids[:, 1:][asked], reduction="none")
-        terms = self.heads.place(middle, batch.cells, batch.boxes)
-        return terms | {"answer": (loss * weights).sum() / weights.sum()}
+        return {
+            "placed": placed,
+            "edge": edges,
+            "named": named,
+            "named_edge": named_edges,
+            "answer": (loss * weights).sum() / weights.sum(),
+        }
 
     def positions(self, ids: Tensor) -> Tensor:
         """[3, n, length] places in time, height and width; the picture stands at one place in each
