@@ -40,6 +40,16 @@ class DetectorConfig:
     widths: tuple[int, ...] = (24, 48, 72, 80)  # channels after each halving of the side
     threshold: float = 0.3  # of a peak's score, to be a thing
 
+    def __post_init__(self) -> None:
+        """ValueError for what no detector can be built from."""
+        deepest = STRIDE * 2
+        if not isinstance(self.side, int) or self.side <= 0 or self.side % deepest:
+            raise ValueError(f"side {self.side!r} is no positive multiple of {deepest}")
+        if not isinstance(self.threshold, int | float) or not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold {self.threshold!r} is not in [0, 1]")
+        if len(self.widths) != 4 or not self.classes:
+            raise ValueError(f"widths {self.widths} are not 4, or there are no classes")
+
 
 class Block(nn.Module):
     """Two convolutions around a shortcut."""
@@ -125,11 +135,11 @@ class Detector(nn.Module):
     def pixels(self, images: Sequence[Image.Image]) -> Tensor:
         """[n, 3, side, side] in [-1, 1], on this model's device."""
         size = (self.config.side, self.config.side)
-        arrays = [
-            np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+        arrays = [np.zeros((0, *size, 3), np.uint8)] + [
+            np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))[None]
             for image in images
         ]
-        return to_pixels(np.stack(arrays)).to(self.heat.weight.device)
+        return to_pixels(np.concatenate(arrays)).to(self.heat.weight.device)
 
     def save_pretrained(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """Write config.json and model.safetensors (fp16)."""

@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 
 ABSENT = "无"
 SCALE = 1000
-NAME = re.compile(r"<\|object_ref_start\|>(.*?)<\|object_ref_end\|>", re.DOTALL)
-BOX = re.compile(r"<\|box_start\|>\((\d+),(\d+)\),\((\d+),(\d+)\)<\|box_end\|>")
+# A name is short and holds no mark; a number has few digits. So no text takes long to read.
+NAME = re.compile(r"<\|object_ref_start\|>([^<]{0,64})<\|object_ref_end\|>")
+NUMBER = r"\s*(\d{1,6})\s*"
+BOX = re.compile(
+    rf"<\|box_start\|>\s*\({NUMBER},{NUMBER}\)\s*,\s*\({NUMBER},{NUMBER}\)\s*<\|box_end\|>"
+)
 
 BBox = Sequence[float]  # [x1, y1, x2, y2] in [0, 1]
 
@@ -44,7 +48,7 @@ def read_answer(text: str) -> dict[str, list[list[float]]]:
     marks = list(NAME.finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     for mark, end in zip(marks, ends, strict=False):
-        boxes = objects.setdefault(mark.group(1), [])
+        boxes = objects.setdefault(mark.group(1).strip(), [])
         for found in BOX.finditer(text, mark.end(), end):
             x1, y1, x2, y2 = (min(1.0, int(side) / SCALE) for side in found.groups())
             if x1 < x2 and y1 < y2:

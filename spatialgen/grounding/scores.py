@@ -1,7 +1,7 @@
 """How well predicted boxes cover the true ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BBox = Sequence[float]  # [x1, y1, x2, y2]
 
@@ -41,7 +41,6 @@ class BoxScores:
     matched: int = 0
     absent: int = 0  # names asked for that were not in the picture
     false: int = 0  # of these, the ones that got a box
-    overlaps: list[float] = field(default_factory=list)  # per true box, 0 where it was missed
 
     def add(
         self, predicted: Mapping[str, Sequence[BBox]], true: Mapping[str, Sequence[BBox]]
@@ -54,8 +53,6 @@ class BoxScores:
                 self.false += bool(found)
                 continue
             pairs = match(found, boxes)
-            by_true = {j: overlap for _, j, overlap in pairs}
-            self.overlaps += [by_true.get(j, 0.0) for j in range(len(boxes))]
             self.true += len(boxes)
             self.predicted += len(found)
             self.matched += len(pairs)

@@ -118,13 +118,15 @@ def cover(view: View) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     boxes = np.zeros((CELLS, CELLS, 4), np.float32)
     most = np.full((CELLS, CELLS), COVERED)
     owner = visible_pixels(view.scene).reshape(CELLS, CELL, CELLS, CELL)
-    for number, (thing, box) in enumerate(zip(view.scene.things, view.boxes, strict=True)):
-        share = (owner == number).mean((1, 3))
-        where = share >= most
-        where[np.unravel_index(share.argmax(), share.shape)] = True
-        most = np.where(where, share, most)
-        cells[where] = CLASSES[thing.name]
-        boxes[where] = (box.left, box.top, box.right, box.bottom)
+    shares = [(owner == number).mean((1, 3)) for number in range(len(view.boxes))]
+    where = []
+    for share in shares:
+        where.append(share >= most)
+        most = np.maximum(most, share)
+    where += [share == share.max() for share in shares]
+    for each, thing, box in zip(where, 2 * view.scene.things, 2 * view.boxes, strict=True):
+        cells[each] = CLASSES[thing.name]
+        boxes[each] = (box.left, box.top, box.right, box.bottom)
     return cells.ravel(), boxes.reshape(-1, 4)
 
 

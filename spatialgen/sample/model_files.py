@@ -1,8 +1,6 @@
 """Writing a small model's folder in the layout of Qwen2's published repositories."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,23 +16,17 @@ def publish_folder(
 
     The output layer is the embedding (tied), so it is left out.
     """
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
     half = {name: value.half() for name, value in weights.items() if name != "lm_head.weight"}
-    model.save_pretrained(part, state_dict=half)
-    config = json.loads((part / "config.json").read_text(encoding="utf-8"))
+    model.save_pretrained(folder, state_dict=half)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["dtype"] = "float16"
-    (part / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for each in parts:
-        each.save_pretrained(part)
-    content = json.loads((part / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+        each.save_pretrained(folder)
+    content = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
     merges = "".join(f"{first} {second}\n" for first, second in content["merges"])
-    (part / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
     vocab = json.dumps(content["vocab"], ensure_ascii=False)
-    (part / "vocab.json").write_text(vocab, encoding="utf-8")
-    for path in part.iterdir():
+    (folder / "vocab.json").write_text(vocab, encoding="utf-8")
+    for path in folder.iterdir():
         path.chmod(0o644)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in part.iterdir():
-        os.replace(path, folder / path.name)
-    part.rmdir()

@@ -17,7 +17,7 @@ from PIL import Image
 
 from spatialgen.errors import InputError
 from spatialgen.lake.ids import h64
-from spatialgen.sample.urls import PICTURES
+from spatialgen.sample.urls import PICTURES, fate_of
 
 THUMBNAIL = (64, 64)
 HANG_S = 3600.0
@@ -35,7 +35,10 @@ class Pictures:
         path = folder / PICTURES
         if not path.exists():
             raise InputError(f"{path} is missing; run dvc repro sample, or dvc checkout sample")
-        self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        try:
+            self._table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path} is damaged ({error}); run dvc repro -f -s sample") from None
         self._rows = {path: row for row, path in enumerate(self._table["path"].to_pylist())}
 
     def get(self, path: str) -> bytes | None:
@@ -109,30 +112,12 @@ async def hanging(request: web.Request, data: bytes) -> web.StreamResponse:
     return web.Response()
 
 
-# In ten thousandths of the URLs; the others are pictures.
-FAULTS: dict[Handler, int] = {
-    gone: 250,
-    expired: 120,
-    page: 100,
-    removed: 150,
-    thumbnail: 100,
-    reserved: 50,
-    moved: 300,
-    overloaded: 60,
-    truncated: 40,
-    hanging: 8,
-}
+HANDLERS: dict[str, Handler] = {
+    handler.__name__: handler
+    for handler in (picture, gone, expired, page, removed, thumbnail, reserved, moved, overloaded,
+                    truncated, hanging)
+}  # fmt: skip
 RECOVERING = 100  # more of them answer 503 once, and are themselves from then on
-
-
-def handler_of(path: str) -> Handler:
-    """What answers this path and query."""
-    place = h64("handler", path) % 10_000
-    for handler, share in FAULTS.items():
-        if place < share:
-            return handler
-        place -= share
-    return picture
 
 
 def jpeg(data: bytes) -> web.Response:
@@ -155,14 +140,14 @@ def make_app(folder: Path) -> web.Application:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         path = request.raw_path
-        handler = picture if path.startswith(MOVED) else handler_of(path)
+        fate = "picture" if path.startswith(MOVED) else fate_of(path)
         data = pictures.get(path.removeprefix(MOVED))
         if data is None:
             return await gone(request, b"")
         if h64("recovering", path) % 10_000 < RECOVERING and path not in recovered:
             recovered.add(path)
             return await overloaded(request, b"")
-        return await handler(request, data)
+        return await HANDLERS[fate](request, data)
 
     app.router.add_get("/{path:.*}", answer)
     return app
@@ -182,4 +167,4 @@ async def main(folder: Path) -> None:
 if __name__ == "__main__":
     from spatialgen.project import guard
 
-    guard(lambda: asyncio.run(main(Path(sys.argv[1]))))
+    guard(lambda: asyncio.run(main(Path(*sys.argv[1:2]))))

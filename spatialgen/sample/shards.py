@@ -2,6 +2,7 @@
 pictures behind their URLs, and the truth about both."""
 
 import csv
+import hashlib
 import io
 import json
 import multiprocessing
@@ -10,19 +11,21 @@ import random
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spatialgen.errors import InputError
 from spatialgen.lake.ids import row_id
 from spatialgen.params import SampleParams
-from spatialgen.sample.urls import PICTURES, make_url, path_of
+from spatialgen.sample.urls import PICTURES, fate_of, make_url, path_of
 from spatialgen.sample.world.pictures import as_jpeg
 from spatialgen.sample.world.view import TRUTH_FIELDS, web_view
 
@@ -31,7 +34,13 @@ DUPLICATE_SHARE = 0.01  # of rows that repeat an earlier row exactly
 GOLD_ROWS = 2000
 POSITION = re.compile("[左右上下前后旁边侧间中央里内外围角顶底背]")  # what reaches the filter
 PICTURES_SCHEMA = pa.schema([pa.field("path", pa.string()), pa.field("jpeg", pa.binary())])
-TRUTH_SCHEMA = pa.schema([pa.field("row_id", pa.int64()), *TRUTH_FIELDS])
+TRUTH_SCHEMA = pa.schema(
+    [
+        pa.field("row_id", pa.int64()),
+        *TRUTH_FIELDS,
+        pa.field("answer", pa.string()),  # of the URL: picture, or a name of urls.FAULTS
+    ]
+)
 CHUNK = 500  # rows that a process draws, or that are written, at once
 
 Row = tuple[dict[str, Any], bytes]  # caption and truth, and the picture
@@ -41,14 +50,23 @@ def write_sample(params: SampleParams, folder: Path, workers: int = 0) -> dict[s
     """Write the web of `params` to `folder`, and count what is in it.
 
     `csv/wukong_100m_*.csv`: the shards. `pictures.arrow`: by path, what the URLs of HOST show.
-    `truth.parquet`: row_id, spatial_type, objects and relations of each distinct well-formed row.
+    `truth.parquet`: of each distinct well-formed row, see TRUTH_SCHEMA; where its URL answers
+    `removed`, `thumbnail` or nothing, it is the truth of a picture that is not served.
     `gold.jsonl`: a random draw of distinct captions with a position word and their spatial_type, as
     a person would label them to measure the filter. Equal params give equal bytes, whatever the
-    number of worker processes (0: one per core).
+    number of worker processes (0: one per core) and with one version of Pillow. The folder is
+    there when all of it is.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
     with draw_rows(params, workers) as rows:
-        return write_web(params, folder, rows)
+        counts = write_web(params, part, rows)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+    os.replace(part, folder)
+    return counts
 
 
 def write_web(params: SampleParams, folder: Path, rows: Iterable[Row]) -> dict[str, int]:
@@ -66,7 +84,8 @@ def write_web(params: SampleParams, folder: Path, rows: Iterable[Row]) -> dict[s
                 file.write(b"url,caption\n")
                 for _, (fields, jpeg) in zip(range(size), rows, strict=False):
                     counts["lines"] += 1
-                    url, caption = make_url(rng), fields["caption"]
+                    caption = fields["caption"]
+                    url = url_of(counts["lines"], caption, jpeg)
                     if rng.random() < params.damaged_share:
                         counts["damaged"] += 1
                         file.write(make_damaged(rng, url, caption))
@@ -76,14 +95,22 @@ def write_web(params: SampleParams, folder: Path, rows: Iterable[Row]) -> dict[s
                         url, caption = rng.choice(earlier)
                     else:
                         earlier.append((url, caption))
-                        truth[row_id(url, caption)] = fields
-                        pictures.add(path_of(url), jpeg)
+                        path = path_of(url)
+                        truth[row_id(url, caption)] = {**fields, "answer": fate_of(path)}
+                        pictures.add(path, jpeg)
                     file.write(as_csv(url, caption))
     write_truth(folder / "truth.parquet", truth)
     types = {caption: truth[row_id(url, caption)]["spatial_type"] for url, caption in earlier}
     write_gold(folder / "gold.jsonl", types, rng)
     found = [fields["spatial_type"] for fields in truth.values()]
     return counts | {name: found.count(name) for name in ("strong", "weak", "none")}
+
+
+def url_of(line: int, caption: str, jpeg: bytes) -> str:
+    """A URL that follows from what it shows: another picture is never taken for one fetched
+    before."""
+    content = hashlib.md5(jpeg + caption.encode(), usedforsecurity=False).digest()
+    return make_url(random.Random(b"%d/" % line + content))
 
 
 class PictureFile:
@@ -118,9 +145,29 @@ def draw_rows(params: SampleParams, workers: int = 0) -> Iterator[Iterator[Row]]
     workers = min(workers or os.cpu_count() or 1, len(starts))
     # Spawned: this process may hold threads of DuckDB and Lance, which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
-        chunks = pool.map(partial(_draw_chunk, params), starts)
-        yield (row for chunk in chunks for row in chunk)
+    pool = ProcessPoolExecutor(workers, context, initializer=_end_with_parent)
+    try:
+        yield _in_order(pool, params, starts, ahead=2 * workers)
+    except BrokenProcessPool:
+        raise InputError(
+            "a process that draws the sample was killed, perhaps for its memory; run again with "
+            "compute.threads: 1 in params.yaml"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, params: SampleParams, starts: Sequence[int], ahead: int
+) -> Iterator[Row]:
+    """Rows by chunk, with few chunks drawn ahead of those that are taken."""
+    drawn: deque[Future[list[Row]]] = deque()
+    for start in starts:
+        drawn.append(pool.submit(_draw_chunk, params, start))
+        if len(drawn) > ahead:
+            yield from drawn.popleft().result()
+    while drawn:
+        yield from drawn.popleft().result()
 
 
 def _end_with_parent() -> None:

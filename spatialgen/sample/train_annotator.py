@@ -22,11 +22,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers import Qwen2Tokenizer, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from spatialgen.grounding.qwen2_vl import read_answer
 from spatialgen.grounding.scores import BoxScores
+from spatialgen.project import guard
 from spatialgen.sample.annotator_data import (
     CELL,
     CELLS,
@@ -42,7 +43,7 @@ from spatialgen.sample.annotator_data import (
 from spatialgen.sample.annotator_eyes import see_batch
 from spatialgen.sample.model_files import publish_folder
 from spatialgen.sample.tokenizer import make_vision_tokenizer
-from spatialgen.sample.training import VALIDATION, Settings, Training, run_command
+from spatialgen.sample.training import VALIDATION, Settings, Training, train_pictures
 from spatialgen.sample.world.scenes import SIDE
 
 PROMPT = (Path(__file__).parents[1] / "grounding" / "prompt.txt").read_text(encoding="utf-8")
@@ -64,18 +65,20 @@ TEXT: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 1024,
-    # The grid is 8 x 8. With Qwen2-VL's theta of a million and 32 dimensions a head, the widths'
-    # frequencies turn by less than 0.03 over 8 cells, and the model cannot tell columns apart.
-    "rope_parameters": {"rope_type": "default", "rope_theta": 16.0, "mrope_section": [2, 7, 7]},
+    # Sections of Qwen2-VL's proportions leave the widths of an 8 x 8 grid frequencies that turn by
+    # 0.02 from side to side: no model can tell columns apart. These leave the heights the second
+    # to fourth frequency and the widths all others: fast ones to see columns by, and slow ones,
+    # without which a name in the text cannot find its thing in the picture by what it is.
+    "rope_parameters": {"rope_type": "default", "rope_theta": 3000.0, "mrope_section": [1, 3, 12]},
 }
 # Layers of the language model that know where in the picture visual tokens, and named things, are.
 PLACED, NAMED = 3, 4
-LOOKS = 0.25  # share of the steps that train the eyes alone
-FEW, FEW_THINGS = 0.2, 2  # share of the steps whose pictures hold no more
-WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's digits: hundreds, tens, ones
+LOOKS = 0.6  # share of the steps that train the eyes; the others train all that comes after them
+FEW, FEW_THINGS = 0.1, 2  # share of the steps whose pictures hold no more
+WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's first, second and third digit
 EDGE_BINS = 64
 EDGE_WIDTH = 1.0  # bins: the targets' softness
-DEFAULTS = Settings(steps=4000, rate=1.5e-3)
+DEFAULTS = Settings(steps=3650, rate=1.5e-3)
 
 
 class Heads(nn.Module):
@@ -130,10 +133,9 @@ class Batch:
     marked: Tensor  # [k, 4] pixels of the box that comes next, NaN where none does
 
 
-def build(settings: Settings) -> Qwen2VLForConditionalGeneration:
+def build(settings: Settings, tokenizer: Qwen2Tokenizer) -> Qwen2VLForConditionalGeneration:
     """A fresh model."""
     torch.manual_seed(settings.seed)
-    tokenizer = make_vision_tokenizer([*"".join(NAMES), *PROMPT])
     token: Any = tokenizer.convert_tokens_to_ids
     config = Qwen2VLConfig(
         text_config={
@@ -180,15 +182,18 @@ class Patches:
 
 
 class AnnotatorTraining(Training):
-    """Eyes first, few things first, then whole questions."""
+    """First the eyes, on few things and then on more; then the language model before them."""
+
+    phases = (LOOKS,)
 
     def __init__(
         self, settings: Settings, device: str = "cpu", validation: int = VALIDATION
     ) -> None:
         self.device, self.validation = device, validation
         self.tokenizer = make_vision_tokenizer([*"".join(NAMES), *PROMPT])
-        self.model, heads = build(settings), Heads(TEXT["hidden_size"])
+        self.model, heads = build(settings, self.tokenizer), Heads(TEXT["hidden_size"])
         super().__init__(nn.ModuleDict({"model": self.model, "heads": heads}).to(device), settings)
+        self.looks = int(LOOKS * settings.steps)
         self.heads, self.patches = heads, Patches(device)
         marks = ("<|object_ref_end|>", "<|box_start|>")
         self.marks = {self.tokenizer.convert_tokens_to_ids(mark) for mark in marks}
@@ -246,13 +251,13 @@ class AnnotatorTraining(Training):
         return see_batch(self.model.model.visual, self.patches(pixels), CELLS)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """The dense losses, and after the first steps the answer's."""
+        """What the eyes see; in the second phase, what the language model makes of it."""
         batch = self.batch(step)
-        visual = self.see(batch.pixels)
-        terms = self.heads.look(visual, batch.cells, batch.boxes)
-        if step >= LOOKS * self.settings.steps:
-            terms |= self.answer_losses(batch, visual)
-        return terms
+        if step < self.looks:
+            return self.heads.look(self.see(batch.pixels), batch.cells, batch.boxes)
+        with torch.no_grad():
+            visual = self.see(batch.pixels)
+        return self.answer_losses(batch, visual)
 
     def answer_losses(self, batch: Batch, visual: Tensor) -> dict[str, Tensor]:
         """What the language model makes of the visual tokens, and writes."""
@@ -309,7 +314,7 @@ class AnnotatorTraining(Training):
         visual = self.see(batch.pixels)
         terms = self.heads.look(visual, batch.cells, batch.boxes)
         scores: dict[str, float] = {}
-        if self.step > LOOKS * self.settings.steps:
+        if self.step > self.looks:
             terms |= self.answer_losses(batch, visual)
             scores = score(self, self.held_out)
         return {f"val_{name}": float(value) for name, value in terms.items()} | scores
@@ -334,12 +339,7 @@ class AnnotatorTraining(Training):
 
     def publish(self, folder: Path) -> None:
         """The averaged weights in fp16, in Qwen2-VL's file layout."""
-        prefix = "model."
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in self.average.items()
-            if name.startswith(prefix)
-        }
+        weights = self.averaged_part("model")
         publish_folder(folder, self.model, weights, self.tokenizer, make_image_processor())
 
 
@@ -356,4 +356,4 @@ def score(
 
 
 if __name__ == "__main__":
-    run_command("Train the small annotator.", DEFAULTS, AnnotatorTraining)
+    guard(lambda: train_pictures("Train the small annotator.", DEFAULTS, AnnotatorTraining))

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from spatialgen.grounding.detector import STRIDE, Detector, DetectorConfig, to_pixels
 from spatialgen.grounding.scores import BoxScores
+from spatialgen.project import guard
 from spatialgen.sample.annotator_data import shown_objects, training_view
-from spatialgen.sample.training import VALIDATION, Settings, Training, run_command
+from spatialgen.sample.training import VALIDATION, Settings, Training, train_pictures
 from spatialgen.sample.world.classes import THINGS
 from spatialgen.sample.world.view import View
 
@@ -134,13 +135,7 @@ class JudgeTraining(Training):
 
     def publish(self, folder: Path) -> None:
         """The averaged detector."""
-        prefix = "detector."
-        weights = {
-            name.removeprefix(prefix): value
-            for name, value in self.average.items()
-            if name.startswith(prefix)
-        }
-        self.detector.save_pretrained(folder, weights)
+        self.detector.save_pretrained(folder, self.averaged_part("detector"))
 
 
 Targets = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]
@@ -197,7 +192,8 @@ def rebuild(autoencoder: Autoencoder, pixels: Tensor) -> list[Image.Image]:
 def score(
     detector: Detector, pictures: Sequence[Image.Image], views: Sequence[View], size: int = 64
 ) -> dict[str, float]:
-    """Scores of all detections: what is found of a name that is not there counts, too."""
+    """Scores of all detections; nobody asks for names, so what is found of one that is not there
+    is a false alarm like any other."""
     scores = BoxScores()
     for start in range(0, len(views), size):
         found = detector.detect(pictures[start : start + size])
@@ -207,10 +203,11 @@ def score(
             for each in detections:
                 predicted.setdefault(each.name, []).append(each.bbox)
             scores.add(predicted, truth)
-            # Of names that are not there, too: nobody asked for them, so each is a false alarm.
             scores.predicted += sum(len(b) for name, b in predicted.items() if name not in truth)
-    return scores.figures()
+    figures = scores.figures()
+    del figures["false_box_rate"]  # of names asked for
+    return figures
 
 
 if __name__ == "__main__":
-    run_command("Train the second judge.", DEFAULTS, JudgeTraining)
+    guard(lambda: train_pictures("Train the second judge.", DEFAULTS, JudgeTraining))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from spatialgen.project import guard
 from spatialgen.sample import train_annotator, train_judge, train_text
 from spatialgen.sample.training import Training, add_arguments, prepare, train
 
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    guard(main)

@@ -10,6 +10,7 @@ holds the published files; copy them to `spatialgen/sample/qwen2-small/`.
 """
 
 import argparse
+import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM, Qwen2Token
 
 from spatialgen.captions.classifier import CLASSES, pad_left
 from spatialgen.captions.prompt import PromptTokens, read_prompt, tokenise_prompt
+from spatialgen.errors import InputError
+from spatialgen.project import guard
 from spatialgen.sample.mix.caption_mix import CaptionMix
 from spatialgen.sample.mix.sources import Sample, load_words, read_captions, read_names
 from spatialgen.sample.model_files import publish_folder
@@ -112,7 +115,9 @@ class TextTraining(Training):
         self.model, self.tokenizer = build(sorted(every), settings.seed, sizes)
         self.tokens = tokenise_prompt(self.tokenizer, prompt, LABELS)
         self._pool: tuple[int, list[list[tuple[list[int], int]]]] = (-1, [])
-        super().__init__(self.model, settings)
+        pools = [*sorted(every), *(caption for caption, _ in held_out), prompt, *mix.things]
+        data = hashlib.md5("\n".join(pools).encode(), usedforsecurity=False).hexdigest()
+        super().__init__(self.model, settings, data)
 
     def prompt(self) -> PromptTokens:
         """The prompt of the present step: short at first, then whole."""
@@ -167,7 +172,7 @@ class TextTraining(Training):
 
 def add_text_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the captions are, and what they are judged by."""
-    parser.add_argument("--captions", type=Path, required=True, help="id<tab>caption lines")
+    parser.add_argument("--captions", type=Path, help="id<tab>caption lines; the text model's")
     parser.add_argument("--names", type=Path, help="emoji index.json, for more nouns")
     parser.add_argument("--exclude", type=Path, help="JSONL of captions to keep out of training")
     parser.add_argument("--prompt", type=Path, default=RUBRIC)
@@ -175,6 +180,8 @@ def add_text_arguments(parser: argparse.ArgumentParser) -> None:
 
 def start(options: argparse.Namespace, settings: Settings = DEFAULTS) -> TextTraining:
     """A training on the captions of `add_text_arguments`' options."""
+    if options.captions is None:
+        raise InputError("the text model learns from captions; give their file with --captions")
     excluded: list[str] = []
     if options.exclude:
         lines = options.exclude.read_text(encoding="utf-8").splitlines()
@@ -200,4 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    guard(main)

@@ -9,16 +9,20 @@ import argparse
 import json
 import math
 import os
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
+
+from spatialgen.errors import InputError
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
@@ -41,14 +45,24 @@ class Settings:
     average: float = 0.998  # EMA per step; the averaged weights are the ones published
     every: int = 200  # steps between checkpoints
 
+    def __post_init__(self) -> None:
+        """InputError for what is no run."""
+        for name in ("steps", "batch", "every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give at least 1")
+
 
 class Training(ABC):
     """One run: modules, averaged weights, optimiser and the step reached."""
 
-    def __init__(self, modules: torch.nn.Module, settings: Settings) -> None:
+    phases: tuple[float, ...] = ()  # shares of the steps after which the rate begins anew
+
+    def __init__(self, modules: torch.nn.Module, settings: Settings, data: str = "") -> None:
+        """`data` tells what is learned from, where that is more than the seed."""
         self.modules, self.settings, self.step = modules, settings, 0
+        self.identity = {**asdict(settings), "data": data}
         self.average = {name: value.clone() for name, value in modules.state_dict().items()}
-        parameters = [p for p in modules.parameters() if p.requires_grad]
+        parameters = list(modules.parameters())
         matrices = [p for p in parameters if p.ndim > 1]
         vectors = [p for p in parameters if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
@@ -73,13 +87,20 @@ class Training(ABC):
         """Write the averaged weights as a model's folder."""
 
     def rate(self) -> float:
-        """The learning rate of the present step: linear warmup, then a cosine."""
-        total = self.settings.steps
-        warm = max(1, int(total * self.settings.warmup))
-        left = min(1.0, max(0.0, (self.step - warm) / max(1, total - warm)))
+        """The learning rate of the present step: in each phase a linear warmup, then a cosine."""
+        begin, end = self.phase()
+        warm = max(1, int((end - begin) * self.settings.warmup))
+        left = min(1.0, max(0.0, (self.step - begin - warm) / max(1, end - begin - warm)))
         cosine = 0.5 * (1 + math.cos(math.pi * left))
-        scale = min(1.0, (self.step + 1) / warm) * (LOWEST_RATE + (1 - LOWEST_RATE) * cosine)
-        return self.settings.rate * scale
+        here = min(1.0, (self.step - begin + 1) / warm)
+        return self.settings.rate * here * (LOWEST_RATE + (1 - LOWEST_RATE) * cosine)
+
+    def phase(self) -> tuple[int, int]:
+        """First step of the present phase, and of the one after it."""
+        starts = [int(share * self.settings.steps) for share in (0.0, *self.phases, 1.0)]
+        return next(
+            (begin, end) for begin, end in pairwise(starts) if self.step < end or end == starts[-1]
+        )
 
     def train_step(self) -> dict[str, float]:
         """One optimiser step; returns the terms of its loss."""
@@ -91,7 +112,8 @@ class Training(ABC):
         torch.nn.utils.clip_grad_norm_(self.modules.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        keep = min(self.settings.average, self.step / (self.step + 10))  # forgets the start sooner
+        passed = self.step - self.phase()[0]
+        keep = min(self.settings.average, passed / (passed + 10))  # forgets the start sooner
         with torch.no_grad():
             for name, value in self.modules.state_dict().items():
                 if value.dtype.is_floating_point:
@@ -113,10 +135,19 @@ class Training(ABC):
             self.modules.train()
             self.modules.load_state_dict(current)
 
+    def averaged_part(self, name: str) -> dict[str, torch.Tensor]:
+        """The averaged weights of one of the modules."""
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self.average.items()
+            if key.startswith(prefix)
+        }
+
     def save(self, path: Path) -> None:
         """Write a checkpoint that replaces the last one at once, or not at all."""
         state = {
-            "settings": asdict(self.settings),
+            "identity": self.identity,
             "step": self.step,
             "modules": self.modules.state_dict(),
             "average": self.average,
@@ -127,14 +158,17 @@ class Training(ABC):
         os.replace(part, path)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint of a run of equal settings; ValueError for another's."""
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-        if state["settings"] != asdict(self.settings):
-            raise ValueError(
-                f"{path} is of a run with {state['settings']}, not {asdict(self.settings)}; "
-                "repeat its arguments or start anew without --resume"
+        """Continue from a checkpoint of a run of equal settings and data, made on any device;
+        InputError for another's."""
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        if state["identity"] != self.identity:
+            raise InputError(
+                f"{path} is of a run with {state['identity']}, not {self.identity}; repeat its "
+                "arguments and data, or begin anew in another folder"
             )
-        self.step, self.average = int(state["step"]), state["average"]
+        self.step = int(state["step"])
+        for name, value in state["average"].items():
+            self.average[name].copy_(value)
         self.modules.load_state_dict(state["modules"])
         self.optimiser.load_state_dict(state["optimiser"])
 
@@ -154,7 +188,9 @@ def train(
     """
     out.mkdir(parents=True, exist_ok=True)
     path, curve = out / CHECKPOINT, out / CURVE
-    if resume and path.exists():
+    if path.exists():
+        if not resume:
+            raise InputError(f"{out} holds a run already; add --resume, or give another folder")
         run.restore(path)
     _cut(curve, run.step)
     end = time.monotonic() + seconds
@@ -179,26 +215,33 @@ def train(
     run.save(path)
     if run.step < run.settings.steps:
         return False
-    run.publish(out / "model")
+    part, model = out / "model.part", out / "model"
+    shutil.rmtree(part, ignore_errors=True)
+    run.publish(part)
+    shutil.rmtree(model, ignore_errors=True)
+    os.replace(part, model)  # there as a whole, or not at all
     return True
 
 
 def _cut(curve: Path, step: int) -> None:
     """Drop the lines of steps that a checkpoint does not know."""
     if curve.exists():
-        lines = curve.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        curve.write_text("".join(kept), encoding="utf-8")
+        *lines, _ = curve.read_text(encoding="utf-8").split("\n")  # the last may be torn
+        kept = [line + "\n" for line in lines if json.loads(line)["step"] <= step]
+        part = curve.with_suffix(".part")
+        part.write_text("".join(kept), encoding="utf-8")
+        os.replace(part, curve)
 
 
 def _said(figures: Mapping[str, float]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
-def run_command(
+def train_pictures(
     description: str, defaults: Settings, start: Callable[[Settings, str, int], Training]
 ) -> None:
-    """The command line of a training: `start(settings, device, validation)`, then `train`."""
+    """The command line of a training on pictures: `start(settings, device, validation)`, then
+    `train`."""
     parser = argparse.ArgumentParser(description=description)
     add_arguments(parser)
     add_settings(parser, defaults)

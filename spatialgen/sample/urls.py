@@ -1,7 +1,25 @@
-"""The sample's URLs, and where its pictures are kept: what its shards and its server share."""
+"""The sample's URLs, what becomes of them, and where its pictures are kept.
+
+What its shards and its server share.
+"""
 
 import random
 
+from spatialgen.lake.ids import h64
+
+# What happens to a URL on the sample's web, in ten thousandths of all; the others are pictures.
+FAULTS = {
+    "gone": 250,
+    "expired": 120,
+    "page": 100,
+    "removed": 150,
+    "thumbnail": 100,
+    "reserved": 50,
+    "moved": 300,
+    "overloaded": 60,
+    "truncated": 40,
+    "hanging": 8,
+}
 HOST = "gimg2.sample.test"  # .test never resolves (RFC 6761)
 PICTURES = "pictures.arrow"  # path, jpeg
 
@@ -19,6 +37,16 @@ def make_url(rng: random.Random) -> str:
     if shape < 0.8:
         return f"http://{HOST}/it/u={rng.getrandbits(32)},{rng.getrandbits(32)}&fm=26&gp=0.jpg"
     return f"http://{HOST}/n0/jfs/t1/{token}"
+
+
+def fate_of(path: str) -> str:
+    """What this path and query answers: `picture`, or a name of FAULTS."""
+    place = h64("handler", path) % 10_000
+    for fault, share in FAULTS.items():
+        if place < share:
+            return fault
+        place -= share
+    return "picture"
 
 
 def path_of(url: str) -> str:

@@ -45,6 +45,21 @@ def test_folder_without_a_detector_is_refused(tmp_path, damage):
         Detector.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"side": 0}, {"side": 100}, {"side": "x"}, {"threshold": None}, {"threshold": 2},
+              {"widths": (8, 8)}, {"classes": ()}]
+)  # fmt: skip
+def test_configs_that_detect_nothing_are_refused(tmp_path, wrong):
+    with pytest.raises(ValueError, match=r"side|threshold|widths"):
+        DetectorConfig(**{"classes": ("猫",), **wrong})
+
+
+def test_no_pictures_have_no_detections():
+    detector = Detector(DetectorConfig(("猫",))).eval()
+    assert detector.detect([]) == []
+    assert len(detector.features([])) == 0
+
+
 def test_targets_stand_where_things_are():
     views = [training_view("train", 1000, index) for index in range(20)]
     heat, sides, places = targets(views)

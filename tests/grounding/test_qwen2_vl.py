@@ -47,5 +47,24 @@ def test_what_is_no_box_of_positive_area_is_skipped(box):
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|box_start|>(" + "9" * 5000 + ",1),(2,3)<|box_end|>",
+        "<|object_ref_start|>" * 20_000,
+        "<|object_ref_start|>狗",
+    ],
+)
+def test_what_never_ends_is_no_box(text):
+    assert read_answer("<|object_ref_start|>小猫<|object_ref_end|>" + text) == {"小猫": []}
+
+
+def test_an_open_mark_does_not_swallow_the_next_name():
+    text = "<|object_ref_start|>小猫<|object_ref_start|> 狗 <|object_ref_end|>"
+    assert read_answer(text + "<|box_start|>(1, 2), (3,4)<|box_end|>") == {
+        "狗": [[0.001, 0.002, 0.003, 0.004]]
+    }
+
+
 def test_prompt_lists_the_names():
     assert ask("框出{names}。", ["小猫", "苹果"]) == "框出小猫、苹果。"

@@ -10,9 +10,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
 from spatialgen.errors import InputError
-from spatialgen.sample.server import FAULTS, THUMBNAIL, Pictures, handler_of, make_app
+from spatialgen.sample.server import HANDLERS, THUMBNAIL, Pictures, make_app
 from spatialgen.sample.shards import PICTURES_SCHEMA
-from spatialgen.sample.urls import PICTURES
+from spatialgen.sample.urls import FAULTS, PICTURES, fate_of
 from tests.fetch.shapes import draw_picture
 
 PATHS = [f"/it/u={number},7&fm=26&gp=0.jpg" for number in range(3000)]
@@ -37,7 +37,7 @@ async def ask(folder, path, twice=True):
 
 
 def of(name):
-    return next(path for path in PATHS if handler_of(path).__name__ == name)
+    return next(path for path in PATHS if fate_of(path) == name)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_thumbnails_are_small_and_removed_pictures_all_alike(folder):
     _, body, _ = asyncio.run(ask(folder, of("thumbnail")))
     with Image.open(io.BytesIO(body)) as image:
         assert image.size == THUMBNAIL
-    removed = [path for path in PATHS if handler_of(path).__name__ == "removed"][:2]
+    removed = [path for path in PATHS if fate_of(path) == "removed"][:2]
     assert len({asyncio.run(ask(folder, path))[1] for path in removed}) == 1
 
 
@@ -66,11 +66,19 @@ def test_unknown_paths_are_gone(folder):
 
 
 def test_faults_have_their_shares():
-    counts = Counter(handler_of(f"/{number}").__name__ for number in range(40_000))
-    for handler, share in FAULTS.items():
-        assert counts[handler.__name__] == pytest.approx(4 * share, rel=0.3, abs=20)
+    counts = Counter(fate_of(f"/{number}") for number in range(40_000))
+    for fault, share in FAULTS.items():
+        assert counts[fault] == pytest.approx(4 * share, rel=0.3, abs=20)
+    assert set(counts) == {"picture", *FAULTS} == set(HANDLERS)
 
 
 def test_missing_pictures_name_the_remedy(tmp_path):
     with pytest.raises(InputError, match="run dvc repro sample"):
         Pictures(tmp_path)
+
+
+def test_damaged_pictures_name_the_remedy(folder):
+    path = folder / PICTURES
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="run dvc repro -f -s sample"):
+        Pictures(folder)

@@ -15,7 +15,7 @@ import pytest
 
 from spatialgen.lake.ids import row_id
 from spatialgen.params import load_params
-from spatialgen.sample.shards import write_sample
+from spatialgen.sample.shards import draw_rows, url_of, write_sample
 from spatialgen.sample.urls import PICTURES, path_of
 from tests.conftest import REPOSITORY
 
@@ -74,6 +74,21 @@ def test_every_url_has_a_picture(written):
     assert {path_of(url) for url in urls if url.startswith("http")} <= paths
 
 
+def test_a_url_follows_from_what_it_shows():
+    url = url_of(3, "一只猫", b"jpeg")
+    assert url == url_of(3, "一只猫", b"jpeg")
+    assert len({url, url_of(4, "一只猫", b"jpeg"), url_of(3, "一只狗", b"jpeg"),
+                url_of(3, "一只猫", b"other")}) == 4  # fmt: skip
+
+
+def test_failure_of_the_writer_ends_the_drawing(tmp_path):
+    params = load_params(REPOSITORY / "params.yaml").sample
+    start = time.monotonic()
+    with draw_rows(params, workers=1) as rows:
+        next(rows)
+    assert time.monotonic() - start < 30, "60,000 rows take minutes"
+
+
 def test_truth_is_a_table_to_join(written):
     _, folder, _ = written
     left = duckdb.sql(
@@ -92,7 +107,7 @@ def test_workers_end_with_a_killed_writer(tmp_path):
     code = """if __name__ == "__main__":
     from pathlib import Path
     from spatialgen.params import SampleParams
-    from spatialgen.sample.shards import write_sample
+    from spatialgen.sample.shards import draw_rows, url_of, write_sample
     params = SampleParams(seed=1, rows=200_000, shards=1, spatial_share=0.1, damaged_share=0)
     write_sample(params, Path("sample"), workers=2)
 """

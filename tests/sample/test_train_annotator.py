@@ -2,6 +2,7 @@
 
 import random
 import stat
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,9 @@ from spatialgen.sample.annotator_data import (
 from spatialgen.sample.annotator_eyes import see_batch
 from spatialgen.sample.train_annotator import AnnotatorTraining, Patches, make_image_processor
 from spatialgen.sample.training import Settings
+from spatialgen.sample.world.captions import RULES, write_situation
 from spatialgen.sample.world.classes import STUFF, THINGS
+from spatialgen.sample.world.view import seeded, show
 from tests.benchmarks.annotator import Annotator, as_served
 
 SHIPPED = Path(train_annotator.__file__).with_name("qwen2-vl-small")
@@ -115,8 +118,12 @@ def test_questions_ask_for_what_is_there_and_what_is_not():
 
 
 def test_every_thing_has_a_cell_that_it_covers_and_knows_its_box():
-    for index in range(60):
-        view = training_view("train", 2, index)
+    views = [training_view("train", 2, index) for index in range(60)]
+    inside = RULES["strong"].keys() & {rule for rule in RULES["strong"] if rule.__name__ == "_in"}
+    for index, rule in enumerate(40 * list(inside)):
+        make = partial(write_situation, rule=rule, spatial_type="strong")
+        views.append(show(seeded("train", 2, -index), make))
+    for view in views:
         each = question(view, random.Random(0))
         boxes = each.boxes.reshape(CELLS, CELLS, 4)
         cells = each.cells.reshape(CELLS, CELLS)

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from spatialgen.captions.classifier import CLASSES, CaptionClassifier
@@ -34,8 +35,8 @@ SIZES = {
 }  # fmt: skip
 
 
-def start() -> train_text.TextTraining:
-    samples = [(caption, label_caption(caption)) for caption in CAPTIONS]
+def start(captions: Sequence[str] = CAPTIONS) -> train_text.TextTraining:
+    samples = [(caption, label_caption(caption)) for caption in captions]
     mix = caption_mix.CaptionMix(samples, WORDS)
     prompt = read_prompt(train_text.RUBRIC)
     return train_text.TextTraining(mix, samples, TINY, prompt, SIZES)

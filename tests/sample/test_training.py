@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spatialgen.errors import InputError
 from spatialgen.sample.train_annotator import AnnotatorTraining
 from spatialgen.sample.train_judge import JudgeTraining
 from spatialgen.sample.training import CHECKPOINT, CURVE, Settings, Training, train
@@ -51,9 +52,38 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(name, tmp
 def test_checkpoint_of_another_run_is_refused(name, tmp_path):
     run = STARTS[name]()
     run.save(tmp_path / CHECKPOINT)
-    run.settings = replace(run.settings, rate=1.0)
-    with pytest.raises(ValueError, match="without --resume"):
+    run.identity = {**run.identity, "rate": 1.0}
+    with pytest.raises(InputError, match="is of a run with"):
         run.restore(tmp_path / CHECKPOINT)
+
+
+def test_run_on_other_captions_is_refused(tmp_path):
+    start_text().save(tmp_path / CHECKPOINT)
+    with pytest.raises(InputError, match="repeat its arguments and data"):
+        start_text(["一只猫", "草地上的狗"]).restore(tmp_path / CHECKPOINT)
+
+
+def test_run_is_not_begun_over_another(tmp_path):
+    train(start_text(), tmp_path, resume=False, seconds=0, quiet=True)
+    with pytest.raises(InputError, match="add --resume"):
+        train(start_text(), tmp_path, resume=False, quiet=True)
+
+
+def test_torn_curve_and_half_written_model_do_no_harm(tmp_path):
+    train(start_text(), tmp_path, resume=False, quiet=True)
+    whole = (tmp_path / CURVE).read_text()
+    (tmp_path / CURVE).write_text(whole + '{"step": 2, "re')
+    (tmp_path / "model.part").mkdir()
+    (tmp_path / "model.part" / "config.json").write_text("{")
+    assert train(start_text(), tmp_path, resume=True, quiet=True)
+    assert (tmp_path / CURVE).read_text() == whole
+    assert not (tmp_path / "model.part").exists()
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "every"])
+def test_settings_are_positive(name):
+    with pytest.raises(InputError, match=f"{name} is 0"):
+        replace(TINY, **{name: 0})
 
 
 def test_training_stops_when_its_time_is_over_and_publishes_nothing(tmp_path):

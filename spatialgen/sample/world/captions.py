@@ -37,17 +37,17 @@ WORDS: dict[Relation, tuple[str, ...]] = {
     "below": ("下方", "下面", "下边"),
     "front": ("前面", "前方", "前边"),
     "behind": ("后面", "后方", "后边"),
-    "beside": ("旁边", "旁边", "边上"),
+    "beside": ("旁边", "边上"),
     "between": ("之间", "中间"),
     "top_left": ("左上角",),
     "top_right": ("右上角",),
     "bottom_left": ("左下角",),
     "bottom_right": ("右下角",),
-    "center": ("中央", "正中间", "中央"),
+    "center": ("中央", "正中间"),
     "left_part": ("左边", "左侧"),
     "right_part": ("右边", "右侧"),
-    "top_part": ("上方", "上面"),
-    "bottom_part": ("下方", "下面"),
+    "top_part": ("上方",),  # 画面的上面 would be on top of the picture
+    "bottom_part": ("下方",),
 }
 OPPOSITE: dict[Relation, Relation] = {
     "left": "right", "right": "left", "above": "below", "below": "above",
@@ -187,7 +187,7 @@ def _between(d: Draft) -> str:
     there = d.word("between")
     return d.pick(
         f"{a}在{b.name}和{c.name}{there}", f"{b.name}和{c.name}{there}有{a}",
-        f"{b.name}与{c.name}的{there}是{a}",
+        f"{b.name}与{c.name}的中间是{a}",
     )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def _depth(d: Draft) -> str:
     d.claim(relation, a, b)
     there = d.word(relation)
     forms = [f"{a}在{b.name}{there}", f"{a}在{b.name}的{there}", f"{b.name}{there}有{a}"]
-    if relation == "behind":
+    if relation == "behind" and THINGS[a.name].alive:
         forms.append(f"躲在{b.name}{there}的{a}")
     return d.pick(*forms)
 

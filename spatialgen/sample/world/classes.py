@@ -17,7 +17,8 @@ class Thing:
 
     name: str
     sprite: str  # file in sprites/
-    measure: str  # measure word: 一只猫, 一辆汽车
+    measure: str  # measure word: 一只小猫, 一辆汽车
+    alive: bool = False  # an animal, which may hide
     core: bool = False  # chunky and easily told: what the picture generator draws
     holds: bool = False  # things may be in it: 篮子里
     carries: bool = False  # things may be on it: 箱子上
@@ -36,10 +37,10 @@ class Stuff:
 THINGS = {
     thing.name: thing
     for thing in (
-        Thing("熊猫", "1f43c.webp", "只", core=True),
-        Thing("青蛙", "1f438.webp", "只", core=True),
-        Thing("企鹅", "1f427.webp", "只", core=True),
-        Thing("猪", "1f416.webp", "头", core=True),
+        Thing("熊猫", "1f43c.webp", "只", alive=True, core=True),
+        Thing("青蛙", "1f438.webp", "只", alive=True, core=True),
+        Thing("企鹅", "1f427.webp", "只", alive=True, core=True),
+        Thing("猪", "1f416.webp", "头", alive=True, core=True),
         Thing("苹果", "1f34e.webp", "个", core=True),
         Thing("蘑菇", "1f344.webp", "个", core=True),
         Thing("星星", "2b50.webp", "颗", core=True),
@@ -48,11 +49,11 @@ THINGS = {
         Thing("房子", "1f3e0.webp", "座", core=True, carries=True),
         Thing("箱子", "1f4e6.webp", "个", core=True, carries=True),
         Thing("水桶", "1faa3.webp", "个", core=True),
-        Thing("小猫", "1f408.webp", "只"),
-        Thing("兔子", "1f407.webp", "只"),
-        Thing("大象", "1f418.webp", "头", carries=True),
-        Thing("鸭子", "1f986.webp", "只"),
-        Thing("蝴蝶", "1f98b.webp", "只"),
+        Thing("小猫", "1f408.webp", "只", alive=True),
+        Thing("兔子", "1f407.webp", "只", alive=True),
+        Thing("大象", "1f418.webp", "头", alive=True, carries=True),
+        Thing("鸭子", "1f986.webp", "只", alive=True),
+        Thing("蝴蝶", "1f98b.webp", "只", alive=True),
         Thing("汽车", "1f697.webp", "辆", carries=True),
         Thing("蛋糕", "1f382.webp", "个"),
         Thing("雨伞", "2614.webp", "把"),

@@ -39,7 +39,7 @@ def _visible(image: Image.Image) -> Image.Image:
     return image.getchannel("A").point(lambda alpha: 255 * (alpha > VISIBLE_ALPHA))
 
 
-@lru_cache(maxsize=4096)  # 24 classes x 50 sizes
+@lru_cache(maxsize=4096)  # more than all classes in all sizes
 def cut_out(name: str, longest: int) -> Cutout:
     """The sprite of a class, its longest side about `longest` pixels (edges that fade are cut)."""
     sprite = _sprite(name)

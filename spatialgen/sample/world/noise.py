@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 MAX_CHARACTERS = 32  # Wukong cuts its captions there
 
-BRANDS = ["华为", "小米", "苹果", "联想", "格力", "奥迪"]
+BRANDS = ["华为", "小米", "三星", "联想", "格力", "奥迪"]
 PLACES = ["上海", "中山", "海南", "湖北", "济南"]
 TOPICS = ["装修效果图", "婚纱摄影", "手机壁纸", "高考作文", "红烧肉做法", "连衣裙新款", "旅游攻略"]
 

@@ -18,6 +18,7 @@ SIZES = {1: (38, 64), 2: (34, 56), 3: (30, 44), 4: (28, 40)}
 TRIES = 30  # places for a thing before all start anew with other sizes
 LAYOUTS = 100
 OVERLAP = 0.04  # IoU that unrelated things may have
+EDGE = 4  # pixels by which what is below a region may reach into it
 HORIZON = (0.36, 0.6)  # where the ground may begin, of the picture's height
 
 TOUCHING = ("in", "on", "front", "behind")  # relations of things whose boxes may overlap
@@ -221,10 +222,13 @@ def _near(
 ) -> Box | None:
     """A box of `size` that is likely to hold the claim; None where any place is as good."""
     width, height = size
-    if claim.relation == "at" and claim.stuff:
+    if claim.stuff:
         region = regions[claim.stuff]
         left = rng.uniform(BORDER, SIDE - BORDER - width)
-        bottom = rng.uniform(max(region.top, height), region.bottom)
+        top, bottom = region.top, region.bottom
+        if claim.relation == "below":
+            top, bottom = region.bottom + height - EDGE, SIDE - BORDER
+        bottom = rng.uniform(max(top, height), max(bottom, top))
     elif claim.relation == "between":
         b, c = others
         left = (b.x + c.x - width) / 2 + rng.uniform(-8, 8)
@@ -317,8 +321,9 @@ RULES: dict[Relation, Rule] = {
 
 def _holds(claim: Claim, boxes: Mapping[int, Box], regions: dict[str, Box]) -> bool:
     subject = boxes[claim.subject]
-    objects = [boxes[i] for i in claim.objects]
-    if claim.stuff:
-        region = regions[claim.stuff]  # as wide as the picture: what counts is the part nearby
-        objects = [Box(subject.left, region.top, subject.right, region.bottom)]
-    return RULES[claim.relation](subject, objects)
+    if not claim.stuff:
+        return RULES[claim.relation](subject, [boxes[i] for i in claim.objects])
+    region = regions[claim.stuff]
+    if claim.relation == "below" and subject.top < region.bottom - EDGE:
+        return False
+    return RULES[claim.relation](subject, [region])
