@@ -107,18 +107,20 @@ def test_workers_end_with_a_killed_writer(tmp_path):
     code = """if __name__ == "__main__":
     from pathlib import Path
     from spatialgen.params import SampleParams
-    from spatialgen.sample.shards import draw_rows, url_of, write_sample
+    from spatialgen.sample.shards import write_sample
     params = SampleParams(seed=1, rows=200_000, shards=1, spatial_share=0.1, damaged_share=0)
     write_sample(params, Path("sample"), workers=2)
 """
     (tmp_path / "write.py").write_text(code)
     writer = subprocess.Popen([sys.executable, "write.py"], cwd=tmp_path, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("sample/csv/*")) or len(of_session(writer.pid)) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.kill(writer.pid, signal.SIGKILL)
-    writer.wait()
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("sample.part/csv/*")) or len(of_session(writer.pid)) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
     deadline = time.monotonic() + 20
     while left := of_session(writer.pid):
         assert time.monotonic() < deadline, left
