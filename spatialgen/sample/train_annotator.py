@@ -67,18 +67,18 @@ TEXT: dict[str, Any] = {
     "max_position_embeddings": 1024,
     # Sections of Qwen2-VL's proportions leave the widths of an 8 x 8 grid frequencies that turn by
     # 0.02 from side to side: no model can tell columns apart. These leave the heights the second
-    # to fourth frequency and the widths all others: fast ones to see columns by, and slow ones,
+    # and third frequency and the widths all others: fast ones to see columns by, and slow ones,
     # without which a name in the text cannot find its thing in the picture by what it is.
-    "rope_parameters": {"rope_type": "default", "rope_theta": 3000.0, "mrope_section": [1, 3, 12]},
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0, "mrope_section": [1, 2, 13]},
 }
 # Layers of the language model that know where in the picture visual tokens, and named things, are.
 PLACED, NAMED = 3, 4
-LOOKS = 0.6  # share of the steps that train the eyes; the others train all that comes after them
+LOOKS = 0.5  # share of the steps that train the eyes; the others train all that comes after them
 FEW, FEW_THINGS = 0.1, 2  # share of the steps whose pictures hold no more
 WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's first, second and third digit
 EDGE_BINS = 64
 EDGE_WIDTH = 1.0  # bins: the targets' softness
-DEFAULTS = Settings(steps=3650, rate=1.5e-3)
+DEFAULTS = Settings(steps=4400, rate=1.5e-3)
 
 
 class Heads(nn.Module):
