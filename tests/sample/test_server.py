@@ -3,9 +3,11 @@
 import asyncio
 import io
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
@@ -28,7 +30,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-async def ask(folder, path, twice=True):
+async def ask(folder: Path, path: str, twice: bool = True) -> tuple[int, bytes, ClientResponse]:
     async with TestClient(TestServer(make_app(folder))) as client:
         if twice:  # some recover
             await client.get(path)
@@ -36,7 +38,7 @@ async def ask(folder, path, twice=True):
         return response.status, await response.read(), response
 
 
-def of(name):
+def of(name: str) -> str:
     return next(path for path in PATHS if fate_of(path) == name)
 
 

@@ -4,6 +4,7 @@ import random
 import stat
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +65,8 @@ def test_patches_are_the_image_processors(run):
 def test_eyes_see_what_transformers_sees(patch, merge):
     torch.manual_seed(0)
     vision = {**train_annotator.VISION, "patch_size": patch, "spatial_merge_size": merge}
-    config = Qwen2VLConfig(vision_config={**vision, "depth": 2, "hidden_size": 32}).vision_config
-    visual = Qwen2VisionTransformerPretrainedModel(config)
+    config: Any = Qwen2VLConfig(vision_config={**vision, "depth": 2, "hidden_size": 32})
+    visual = Qwen2VisionTransformerPretrainedModel(config.vision_config)
     side, count = 128 // patch, 3
     frame = torch.randn(count * side**2, 3, 1, patch * patch)
     patches = frame.expand(-1, -1, 2, -1).reshape(count * side**2, -1)
@@ -144,7 +145,8 @@ def test_published_folder_has_qwen2_vls_layout_and_loads(run, tmp_path):
     run.publish(tmp_path / "model")
     assert {path.name for path in (tmp_path / "model").iterdir()} == FILES
     assert AutoTokenizer.from_pretrained(tmp_path / "model").convert_tokens_to_ids("<|box_start|>")
-    assert AutoImageProcessor.from_pretrained(tmp_path / "model").patch_size == CELL
+    processors: Any = AutoImageProcessor
+    assert processors.from_pretrained(tmp_path / "model").patch_size == CELL
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "model", dtype="auto")
     assert model.dtype == torch.float16
     state, kept = model.state_dict(), run.average

@@ -11,21 +11,24 @@ from PIL import Image
 from spatialgen.sample.mix.spatial_rules import label_caption
 from spatialgen.sample.world.captions import (
     RULES,
+    Rule,
     make_situation,
     make_web_situation,
     write_situation,
 )
-from spatialgen.sample.world.classes import STUFF, THINGS
+from spatialgen.sample.world.classes import STUFF, THINGS, SpatialType
 from spatialgen.sample.world.noise import MAX_CHARACTERS
 from spatialgen.sample.world.pictures import as_jpeg, draw
 from spatialgen.sample.world.scenes import SIDE, Box, Claim, Crowded, Scene, arrange
 from spatialgen.sample.world.view import SMALLEST, View, normalised, seeded, show, web_view
 
-SPATIAL = [(kind, rule) for kind in ("strong", "weak") for rule in RULES[kind]]
+SPATIAL: list[tuple[SpatialType, Rule]] = [
+    (kind, rule) for kind, rules in RULES.items() if kind != "none" for rule in rules
+]
 NUMBERS = {"两": 2, "三": 3}
 
 
-def views(kind, rule, count=25):
+def views(kind: SpatialType, rule: Rule, count: int = 25) -> list[View]:
     return [
         show(seeded("test", 1, index), lambda rng: write_situation(rng, rule, kind))
         for index in range(count)
@@ -234,6 +237,6 @@ def test_rules_for_real_captions_agree_with_the_grammar():
     """Two labellers of one idea: what they agree on is what the small text model can learn."""
     agree = 0
     for index in range(600):
-        kind = ("strong", "weak", "none")[index % 3]
+        kind = list(RULES)[index % 3]
         agree += label_caption(make_situation(seeded("test", 11, index), kind).caption) == kind
     assert agree >= 0.9 * 600
