@@ -9,7 +9,6 @@ mean_iou_misses_0, precision, recall and F1 at IoU 0.5, false_box_rate (of the n
 
 import argparse
 import io
-import json
 import random
 import time
 from pathlib import Path
@@ -27,6 +26,7 @@ from spatialgen.sample.annotator_data import Objects, full_question, training_vi
 from spatialgen.sample.train_judge import score
 from spatialgen.sample.world.pictures import as_jpeg
 from spatialgen.sample.world.view import View
+from tests.benchmarks.harness import report
 
 SAMPLE = Path(train_annotator.__file__).parent
 BATCH = 32
@@ -87,16 +87,33 @@ def main() -> None:
     views = [training_view("test", 0, index) for index in range(options.pictures)]
     pictures = [as_served(view) for view in views]
     sides = [max(box.width, box.height) for view in views for box in view.boxes]
-    result: dict[str, Any] = {"pictures": len(views), "things": len(sides)}
-    result["median_side"] = float(np.median(sides))
-    if options.model.exists():
-        result["annotator"] = measure_annotator(options.model, views, pictures)
-    if options.judge.exists():
-        judge = Detector.from_pretrained(options.judge)
-        start = time.perf_counter()
-        result["judge"] = score(judge, pictures, views)
-        result["judge"]["pictures_per_s"] = len(views) / (time.perf_counter() - start)
-    print(json.dumps(result, indent=2))
+    annotator = measure_annotator(options.model, views, pictures)
+    judge = Detector.from_pretrained(options.judge)
+    start = time.perf_counter()
+    found = score(judge, pictures, views)
+    found["pictures_per_s"] = len(views) / (time.perf_counter() - start)
+    report(
+        "annotator",
+        {
+            "pictures": len(views),
+            "things": len(sides),
+            "median_side": float(np.median(sides)),
+            "annotator": rounded(annotator),
+            "judge": rounded(found),
+        },
+        {
+            "annotator: mean IoU, misses 0, of 0.85": annotator["mean_iou_misses_0"] >= 0.85,
+            "annotator: F1 of 0.95": annotator["f1_50"] >= 0.95,
+            "annotator: boxes for 5 % of absent names": annotator["false_box_rate"] <= 0.05,
+            "judge: precision of 0.97": found["precision_50"] >= 0.97,
+            "judge: recall of 0.97": found["recall_50"] >= 0.97,
+        },
+    )
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    """To four digits."""
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def measure_annotator(
