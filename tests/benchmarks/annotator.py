@@ -1,6 +1,6 @@
 """How well the shipped annotator and the second judge find what is in held-out pictures.
 
-    python -m tests.benchmarks.annotator [--pictures 1000] [--model FOLDER] [--judge FOLDER]
+    python -m tests.benchmarks.annotator [--pictures 1000] [--sheet FILE]
 
 Pictures of the split `test`, which no model was trained on, as JPEG files. Each is asked for all of
 its things and for one that is not there. Prints JSON: mean_iou (of matched boxes),
@@ -23,13 +23,15 @@ from spatialgen.grounding.qwen2_vl import ask, read_answer
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.sample import train_annotator
 from spatialgen.sample.annotator_data import Objects, full_question, training_view
+from spatialgen.sample.sheet import FOUND, TRUE, draw_sheet
 from spatialgen.sample.train_judge import score
 from spatialgen.sample.world.pictures import as_jpeg
-from spatialgen.sample.world.view import View
+from spatialgen.sample.world.view import View, normalised
 from tests.benchmarks.harness import report
 
 SAMPLE = Path(train_annotator.__file__).parent
 BATCH = 32
+SHOWN = 18  # pictures of the sheet
 
 
 def as_served(view: View) -> Image.Image:
@@ -83,11 +85,19 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--model", type=Path, default=SAMPLE / "qwen2-vl-small")
     parser.add_argument("--judge", type=Path, default=SAMPLE / "judge-small")
+    parser.add_argument("--sheet", type=Path, help="draw true boxes and the annotator's there")
     options = parser.parse_args()
     views = [training_view("test", 0, index) for index in range(options.pictures)]
     pictures = [as_served(view) for view in views]
     sides = [max(box.width, box.height) for view in views for box in view.boxes]
-    annotator = measure_annotator(options.model, views, pictures)
+    annotator, found_boxes = measure_annotator(options.model, views, pictures)
+    if options.sheet:
+        shown = range(min(SHOWN, len(views)))
+        layers = [
+            (TRUE, [[normalised(box) for box in views[i].boxes] for i in shown]),
+            (FOUND, [found_boxes[i] for i in shown]),
+        ]
+        draw_sheet(pictures[:SHOWN], layers).save(options.sheet, quality=85)
     judge = Detector.from_pretrained(options.judge)
     start = time.perf_counter()
     found = score(judge, pictures, views)
@@ -118,19 +128,22 @@ def rounded(figures: dict[str, float]) -> dict[str, float]:
 
 def measure_annotator(
     folder: Path, views: list[View], pictures: list[Image.Image]
-) -> dict[str, float]:
-    """Scores over all pictures, and pictures per second."""
+) -> tuple[dict[str, float], list[list[list[float]]]]:
+    """Scores over all pictures with pictures per second, and what was found in each."""
     annotator, rng = Annotator(folder), random.Random(0)
     truths: list[Objects] = [full_question(view, rng).truth for view in views]
     scores = BoxScores()
+    found: list[list[list[float]]] = []
     start = time.perf_counter()
     for first in range(0, len(views), BATCH):
         part = slice(first, first + BATCH)
         answers = annotator.annotate(pictures[part], [list(truth) for truth in truths[part]])
         for answer, truth in zip(answers, truths[part], strict=True):
-            scores.add(read_answer(answer), truth)
+            boxes = read_answer(answer)
+            scores.add(boxes, truth)
+            found.append([bbox for each in boxes.values() for bbox in each])
     seconds = time.perf_counter() - start
-    return scores.figures() | {"pictures_per_s": len(views) / seconds}
+    return scores.figures() | {"pictures_per_s": len(views) / seconds}, found
 
 
 if __name__ == "__main__":

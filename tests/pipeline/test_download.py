@@ -64,7 +64,7 @@ def test_the_numbers_add_up_and_failures_are_rows(downloaded: Project) -> None:
     assert counted["rows"] == number(downloaded, spatial) > 100
     assert counted["rows"] == counted["ok"] + counted["permanent"] + counted["transient"]
     assert sum(counted["reasons"].values()) == counted["rows"] - counted["ok"]  # type: ignore[attr-defined]
-    assert {"gone", "not_image"} <= set(counted["reasons"])  # type: ignore[call-overload]
+    assert "gone" in counted["reasons"]  # type: ignore[operator]
     assert counted["images"] == json.loads(downloaded.manifest("images"))["rows"]
     lost = "select count(*) as n from downloads anti join images using (sha256) where status = 'ok'"
     assert number(downloaded, lost) == 0
