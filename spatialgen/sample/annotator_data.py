@@ -63,12 +63,14 @@ class Question:
                 yield number, box
 
 
-def training_view(split: Split, seed: int, index: int, most_things: int = 4) -> View:
-    """A view with a relation, on a ground or with anything, of at most so many things."""
+def training_view(
+    split: Split, seed: int, index: int, most_things: int = 4, least_things: int = 1
+) -> View:
+    """A view with a relation, on a ground or with anything, of so many things."""
     rng = seeded(split, seed, index)
     while True:
         view = show(rng, rng.choices(KINDS, SHARES)[0])
-        if len(view.scene.things) <= most_things:
+        if least_things <= len(view.scene.things) <= most_things:
             return view
 
 

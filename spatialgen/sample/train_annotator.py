@@ -75,6 +75,7 @@ TEXT: dict[str, Any] = {
 PLACED, NAMED = 3, 4
 LOOKS = 0.55  # share of the steps that train the eyes; the others train all that comes after them
 FEW, FEW_THINGS = 0.1, 2  # share of the steps whose pictures hold no more
+MANY_THINGS = 3  # of half of the pictures that the language model learns from, at least
 WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's first, second and third digit
 EDGE_BINS = 64
 EDGE_WIDTH = 1.0  # bins: the targets' softness
@@ -201,10 +202,16 @@ class AnnotatorTraining(Training):
 
     def batch(self, step: int) -> Batch:
         """The questions of `step`, a function of the seed and `step`."""
-        size, few = self.settings.batch, step < FEW * self.settings.steps
+        first, few = step * self.settings.batch, step < FEW * self.settings.steps
         views = [
-            training_view("train", self.settings.seed, index, FEW_THINGS if few else 4)
-            for index in range(step * size, (step + 1) * size)
+            training_view(
+                "train",
+                self.settings.seed,
+                index,
+                most_things=FEW_THINGS if few else 4,
+                least_things=MANY_THINGS if step >= self.looks and index % 2 else 1,
+            )
+            for index in range(first, first + self.settings.batch)
         ]
         rng = random.Random(f"{self.settings.seed}:{step}")
         return self.tensors([question(view, rng) for view in views])
@@ -234,7 +241,7 @@ class AnnotatorTraining(Training):
         for token in answer:
             digit = token in self.digits
             place = place + 1 if digit else 0
-            weights.append(WEIGHTS[place - 1] if digit else 0.5)
+            weights.append(WEIGHTS[place - 1] if digit else 1.0)
         return given + answer, [0.0] * len(given) + weights
 
     def dialogue(self, each: Question) -> str:
