@@ -12,10 +12,14 @@ from pathlib import Path
 import lance
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import IMAGES
 from spatialgen.params import ComputeParams, load_params
+
+settings.register_profile("unhurried", deadline=None)  # no test asserts a timing
+settings.load_profile("unhurried")
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SPATIALGEN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
