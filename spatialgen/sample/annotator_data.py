@@ -21,8 +21,9 @@ UNKNOWN = -100  # the class of stuff, which no loss counts
 CELL = 16  # pixels that a visual token covers
 CELLS = SIDE // CELL
 COVERED = 0.25  # share of a cell that a thing must cover to be what is there
-STUFF_ASKED, ABSENT_ASKED = 0.3, 0.6  # probability that one is among the names
-MOST_ASKED = 5
+STUFF_ASKED = 0.4  # probability that a ground is among the names
+ABSENT_ASKED = (0.35, 0.4, 0.25)  # shares of the questions with none, one, two absent names
+MOST_ASKED = 6
 
 # What the pictures show: relations, things on a ground, anything.
 KINDS: tuple[Callable[[random.Random], Situation], ...] = (
@@ -81,8 +82,9 @@ def question(view: View, rng: random.Random) -> Question:
     stuff = [name for name in shown if name in STUFF]
     if stuff and rng.random() < STUFF_ASKED:
         names.append(rng.choice(stuff))
-    if rng.random() < ABSENT_ASKED:
-        names.append(rng.choice([name for name in NAMES if name not in shown]))
+    for _ in range(rng.choices(range(len(ABSENT_ASKED)), ABSENT_ASKED)[0]):
+        kind = STUFF if rng.random() < STUFF_ASKED else THINGS
+        names.append(rng.choice([name for name in kind if name not in (*shown, *names)]))
     rng.shuffle(names)
     return _question(view, {name: shown.get(name, []) for name in names[:MOST_ASKED]})
 
