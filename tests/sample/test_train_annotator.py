@@ -174,10 +174,10 @@ def test_shipped_annotator_knows_stuff_and_pictures_of_other_sizes():
         if dict(view.scene.stuff).keys() == {"天空", "草地"}
     )  # fmt: skip
     picture = as_served(view)
-    (answer,) = annotator.annotate([picture.resize((250, 250))], [["天空", "草地"]])
+    (answer,) = annotator.annotate([picture.resize((250, 250))], [["天空", "草地", "大海"]])
     found = read_answer(answer)
-    assert list(found) == ["天空", "草地"]
-    sky, grass = found["天空"][0], found["草地"][0]
+    assert list(found) == ["天空", "草地", "大海"]
+    (sky,), (grass,) = found["天空"], found["草地"]
     assert sky[1] < 0.1 < sky[3] < grass[3]
 
 
