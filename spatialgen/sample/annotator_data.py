@@ -9,7 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spatialgen.grounding.qwen2_vl import ask, write_answer
-from spatialgen.sample.world.captions import Situation, make_situation, make_web_situation
+from spatialgen.sample.world.captions import (
+    MOST_THINGS,
+    Situation,
+    make_situation,
+    make_web_situation,
+)
 from spatialgen.sample.world.classes import STUFF, THINGS
 from spatialgen.sample.world.pictures import visible_pixels
 from spatialgen.sample.world.scenes import SIDE
@@ -65,7 +70,7 @@ class Question:
 
 
 def training_view(
-    split: Split, seed: int, index: int, most_things: int = 4, least_things: int = 1
+    split: Split, seed: int, index: int, most_things: int = MOST_THINGS, least_things: int = 1
 ) -> View:
     """A view with a relation, on a ground or with anything, of so many things."""
     rng = seeded(split, seed, index)

@@ -44,6 +44,7 @@ from spatialgen.sample.annotator_eyes import see_batch
 from spatialgen.sample.model_files import publish_folder
 from spatialgen.sample.tokenizer import make_vision_tokenizer
 from spatialgen.sample.training import VALIDATION, Settings, Training, train_pictures
+from spatialgen.sample.world.captions import MOST_THINGS
 from spatialgen.sample.world.scenes import SIDE
 
 PROMPT = (Path(__file__).parents[1] / "grounding" / "prompt.txt").read_text(encoding="utf-8")
@@ -208,7 +209,7 @@ class AnnotatorTraining(Training):
                 "train",
                 self.settings.seed,
                 index,
-                most_things=FEW_THINGS if few else 4,
+                most_things=FEW_THINGS if few else MOST_THINGS,
                 least_things=MANY_THINGS if step >= self.looks and index % 2 else 1,
             )
             for index in range(first, first + self.settings.batch)

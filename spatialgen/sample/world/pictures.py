@@ -37,10 +37,12 @@ def as_jpeg(image: Image.Image) -> bytes:
 
 def visible_boxes(scene: Scene) -> list[Box]:
     """Per thing of the scene, the tight box of its pixels that nothing hides."""
-    boxes = []
-    for i, thing in enumerate(scene.things):
-        hidden = any(thing.box.common(other.box) > 0 for other in scene.things[i + 1 :])
-        boxes.append(_extent(visible_pixels(scene) == i) if hidden else thing.box)
+    boxes = [thing.box for thing in scene.things]
+    seen = None  # drawn once, where something may hide something
+    for i, box in enumerate(boxes):
+        if any(box.common(other.box) > 0 for other in scene.things[i + 1 :]):
+            seen = visible_pixels(scene) if seen is None else seen
+            boxes[i] = _extent(seen == i)
     return boxes
 
 
