@@ -74,13 +74,13 @@ TEXT: dict[str, Any] = {
 }
 # Layers of the language model that know where in the picture visual tokens, and named things, are.
 PLACED, NAMED = 3, 4
-LOOKS = 0.55  # share of the steps that train the eyes; the others train all that comes after them
+LOOKS = 0.28  # share of the steps that train the eyes; the others train all that comes after them
 FEW, FEW_THINGS = 0.1, 2  # share of the steps whose pictures hold no more
 MANY_THINGS = 3  # of half of the pictures that the language model learns from, at least
 WEIGHTS = (1.0, 1.0, 0.3)  # of a coordinate's first, second and third digit
 EDGE_BINS = 64
 EDGE_WIDTH = 1.0  # bins: the targets' softness
-DEFAULTS = Settings(steps=4000, rate=1.5e-3)
+DEFAULTS = Settings(steps=8000, rate=1.5e-3)
 
 
 class Heads(nn.Module):
