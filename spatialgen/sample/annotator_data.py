@@ -21,12 +21,11 @@ from spatialgen.sample.world.scenes import SIDE
 from spatialgen.sample.world.view import Split, View, normalised, seeded, show
 
 NAMES = (*THINGS, *STUFF)
-CLASSES = {name: number for number, name in enumerate(THINGS, 1)}  # 0: no thing
-UNKNOWN = -100  # the class of stuff, which no loss counts
+CLASSES = {name: number for number, name in enumerate(NAMES, 1)}  # 0: nothing that has a name
 CELL = 16  # pixels that a visual token covers
 CELLS = SIDE // CELL
 COVERED = 0.25  # share of a cell that a thing must cover to be what is there
-STUFF_ASKED = 0.4  # probability that a ground is among the names
+STUFF_ASKED = 0.5  # probability that a ground is among the names
 ABSENT_ASKED = (0.35, 0.4, 0.25)  # shares of the questions with none, one, two absent names
 MOST_ASKED = 6
 
@@ -48,7 +47,9 @@ class Question:
     pixels: npt.NDArray[np.uint8]  # [SIDE, SIDE, 3]
     truth: Objects
     cells: npt.NDArray[np.int64]  # [CELLS ** 2] class of what covers a cell, 0: nothing
-    boxes: npt.NDArray[np.float32]  # [CELLS ** 2, 4] pixels of its box
+    boxes: npt.NDArray[
+        np.float32
+    ]  # [CELLS ** 2, 4] pixels of a thing's box, NaN: no thing is there
 
     def ask(self, prompt: str) -> str:
         """The user's text."""
@@ -60,9 +61,9 @@ class Question:
 
     def marks(self) -> Iterator[tuple[int, list[float]]]:
         """Class and box in pixels of what comes next, where a name of the answer ends (0 and NaN if
-        it is absent) and where a box begins; stuff has the class UNKNOWN."""
+        it is absent) and where a box begins."""
         for name, boxes in self.truth.items():
-            number = CLASSES.get(name, UNKNOWN)
+            number = CLASSES[name]
             pixels = [[side * SIDE for side in bbox] for bbox in boxes]
             yield (number, pixels[0]) if boxes else (0, [math.nan] * 4)
             for box in pixels:
@@ -119,12 +120,16 @@ def _question(view: View, truth: Objects) -> Question:
 
 
 def cover(view: View) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Per cell, the class of the thing that covers most of it, and the thing's box in pixels.
+    """Per cell, the class of the thing that covers most of it and the thing's box in pixels, or the
+    class of the ground at its centre.
 
     Each thing has one cell at least, where most of it is.
     """
     cells = np.zeros((CELLS, CELLS), np.int64)
-    boxes = np.zeros((CELLS, CELLS, 4), np.float32)
+    boxes = np.full((CELLS, CELLS, 4), np.nan, np.float32)
+    for name, region in view.scene.stuff:
+        rows = slice(*(round(edge / CELL) for edge in (region.top, region.bottom)))
+        cells[rows] = CLASSES[name]
     most = np.full((CELLS, CELLS), COVERED)
     owner = visible_pixels(view.scene).reshape(CELLS, CELL, CELLS, CELL)
     shares = [(owner == number).mean((1, 3)) for number in range(len(view.boxes))]

@@ -33,7 +33,6 @@ from spatialgen.sample.annotator_data import (
     CELLS,
     CLASSES,
     NAMES,
-    UNKNOWN,
     Question,
     full_question,
     question,
@@ -103,12 +102,12 @@ class Heads(nn.Module):
         offsets = (boxes - centres) / (2 * CELL)
         return {
             "seen": F.cross_entropy(self.seen_class(visual).flatten(0, 1), cells.flatten()),
-            "offset": 3 * (self.offsets(visual) - offsets)[cells > 0].abs().mean(),
+            "offset": 3 * (self.offsets(visual) - offsets)[~offsets.isnan()].abs().mean(),
         }
 
     def place(self, states: Tensor, classes: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses of [n, width] states of the language model against classes (0: nothing is there,
-        UNKNOWN: not counted) and [n, 4] boxes in pixels (NaN: none)."""
+        """Losses of [n, width] states of the language model against classes (0: nothing is there)
+        and [n, 4] boxes in pixels (NaN: none)."""
         states = self.placed(states)
         boxed = ~boxes[:, 0].isnan()
         logits = self.edges(states[boxed]).view(-1, 4, EDGE_BINS)
@@ -116,7 +115,7 @@ class Heads(nn.Module):
         distance = bins - (boxes[boxed] * EDGE_BINS / SIDE)[..., None]
         target = torch.softmax(-(distance**2) / (2 * EDGE_WIDTH**2), -1)
         return (
-            F.cross_entropy(self.placed_class(states), classes, ignore_index=UNKNOWN),
+            F.cross_entropy(self.placed_class(states), classes),
             0.5 * -(target * logits.log_softmax(-1)).sum(-1).mean(),
         )
 
@@ -131,7 +130,7 @@ class Batch:
     ids: Tensor  # [n, length]
     weights: Tensor  # [n, length]
     marks: Tensor  # [k, 2] row and place of the tokens that end a name or begin a box
-    classes: Tensor  # [k] what is there: 0 where the name is absent, UNKNOWN where it is stuff
+    classes: Tensor  # [k] what is there: 0 where the name is absent
     marked: Tensor  # [k, 4] pixels of the box that comes next, NaN where none does
 
 
@@ -279,9 +278,8 @@ class AnnotatorTraining(Training):
             use_cache=False,
             output_hidden_states=True,
         )
-        nothing = torch.where(batch.cells[..., None] > 0, batch.boxes, torch.nan)
         placed, edges = self.heads.place(
-            states.hidden_states[PLACED][pads], batch.cells.flatten(), nothing.flatten(0, 1)
+            states.hidden_states[PLACED][pads], batch.cells.flatten(), batch.boxes.flatten(0, 1)
         )
         named, named_edges = self.heads.place(
             states.hidden_states[NAMED][*batch.marks.T], batch.classes, batch.marked
