@@ -8,11 +8,11 @@ from spatialgen.errors import ParamsError
 IDENTIFYING = (".json", ".safetensors", ".jinja", ".txt", ".model")  # what from_pretrained reads
 
 
-def model_identity(model: str, revision: str | None) -> str:
+def model_identity(model: str, revision: str | None, setting: str = "filter.revision") -> str:
     """`folder:<digest>` of a local folder's files, or `<hub id>@<revision>`.
 
     A folder may be moved; its files decide. A hub id changes under its name, so it needs a
-    revision, best a commit; raises ParamsError where it has none.
+    revision, best a commit; raises ParamsError, naming its `setting`, where it has none.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -25,7 +25,7 @@ def model_identity(model: str, revision: str | None) -> str:
     if not revision:
         raise ParamsError(
             f"model {model} is no folder here, and a hub id needs its revision; set the commit, "
-            "for example with -S filter.revision=<commit>"
+            f"for example with -S {setting}=<commit>"
         )
     return f"{model}@{revision}"
 

@@ -88,6 +88,27 @@ class DownloadParams(Section):
     )  # raise it to ask again what failed for a passing reason
 
 
+class AnnotateParams(Section):
+    """Boxes of what captions name: model, prompt and size make the answers, the rest reads them."""
+
+    model: str = Field(min_length=1)  # a folder, or a hub id of a Qwen-VL model
+    revision: str | None  # of the hub id; null for a folder
+    prompt: str = Field(min_length=1)  # text file that holds {names} or {caption}
+    dtype: Literal["auto", "float32", "float16", "bfloat16"]  # auto: what the device does well
+    max_image_size: int = Field(ge=28, le=8192, strict=True)  # its square bounds the pixels seen
+    max_new_tokens: int = Field(ge=16, le=8192, strict=True)  # of an answer
+    max_names: int = Field(ge=1, le=64, strict=True)  # asked for at once
+    passes: Literal[1, 2]  # 2: a second look, whose boxes give self_iou
+    second_view: Literal["mirrored", "smaller"]  # how the second look sees the picture
+    min_area: float = Field(ge=0, lt=1)  # of a box, as a share of the picture; selects
+    merge_iou: float = Field(gt=0, le=1)  # boxes of one name that overlap so much are one; selects
+    gold: str | None  # rows with true boxes to measure against (.parquet, .jsonl); null: do not
+    planted: int = Field(ge=0, strict=True)  # gold rows asked for a name that is not there, too
+    attempt: int = Field(
+        ge=1, lt=2**31, strict=True
+    )  # raise it to ask again what failed for a passing reason
+
+
 Target = Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$")]
 
 
@@ -95,7 +116,9 @@ class ComputeParams(Section):
     """Speed only: no value here changes a class, and probabilities agree within 1e-3."""
 
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")  # auto: cuda where there is one
-    batch_rows: int = Field(ge=1, le=512)  # rows that a model answers at once, at most
+    batch_rows: int = Field(ge=1, le=512)  # captions that a model judges at once, at most
+    batch_pictures: int = Field(ge=1, le=512)  # pictures that a model is asked about at once
+    decode_threads: int = Field(ge=0, le=256)  # that decode pictures; 0: up to 8, as cores allow
     memory: str = Field(pattern=r"^[1-9]\d*(\.\d+)?\s*[MGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
     concurrency: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)]  # requests at once
@@ -113,6 +136,7 @@ class Params(Section):
     candidates: CandidatesParams
     filter: FilterParams
     download: DownloadParams
+    annotate: AnnotateParams
     compute: ComputeParams
 
 

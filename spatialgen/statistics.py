@@ -44,6 +44,20 @@ def wilson(successes: int, n: int) -> Figure:
     return Figure(share, lo, 1.0 if successes == n else centre + half, n)
 
 
+def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Figure:
+    """Sum over sum, each pair of terms from one independent case, with the ratio estimator's
+    normal interval (Cochran, Sampling Techniques, 1977, section 6.4); `n` counts cases.
+    """
+    total, n = float(denominators.sum()), len(denominators)
+    if total == 0:
+        return NOT_MEASURED
+    value = float(numerators.sum()) / total
+    residuals = numerators - value * denominators
+    variance = float((residuals**2).sum()) * n / max(1, n - 1)
+    half = Z * math.sqrt(variance) / total
+    return Figure(value, value - half, value + half, n)
+
+
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """F1 of each class from [..., truth, predicted] counts; NaN where a class never occurs.
 

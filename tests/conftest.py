@@ -132,11 +132,16 @@ class Project:
         return self.run("git", "rev-parse", "HEAD").stdout.strip()
 
     def set_params(self, **values: object) -> None:
-        """Rewrite single lines of params.yaml, by key."""
+        """Rewrite single lines of params.yaml, by key, or by section__key where several have it."""
         lines = (self.root / "params.yaml").read_text(encoding="utf-8").splitlines()
         for key, value in values.items():
-            (number,) = [n for n, line in enumerate(lines) if line.startswith(f"  {key}:")]
-            lines[number] = f"  {key}: {value}"
+            section, _, name = key.rpartition("__")
+            start = lines.index(f"{section}:") if section else 0
+            found = [
+                n for n, line in enumerate(lines) if line.startswith(f"  {name}:") and n > start
+            ]
+            assert section or len(found) == 1, f"{key} is in several sections"
+            lines[found[0]] = f"  {name}: {value}"
         (self.root / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def manifest(self, table: str) -> str:
@@ -159,7 +164,7 @@ def make_project(root: Path, prefix: list[str] | None = None) -> Project:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, root / name)
     project = Project(root, prefix or [])
-    project.set_params(rows=3000, shards=2, timeout_s=3, read_timeout_s=1)
+    project.set_params(rows=3000, shards=2, timeout_s=3, read_timeout_s=1, planted=20)
     project.run("git", "init", "-q", "-b", "main")
     project.commit("start")
     return project

@@ -8,7 +8,6 @@ captions, so its keys and values are computed once and shared.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from spatialgen.captions.prompt import PROBE, PromptTokens, tokenise_prompt
 from spatialgen.errors import InputError, ParamsError
+from spatialgen.model_loading import choose_device, load_network, local_or_hub
 
 if TYPE_CHECKING:
     import torch
@@ -74,26 +74,13 @@ class CaptionClassifier:
         that have it, float16 on others, float32 on CPUs), or one of these names. Raises InputError
         where the model does not load, ParamsError where prompt or labels do not fit it.
         """
-        import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
 
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is enough
-        folder = Path(model).expanduser()
-        model = str(folder) if folder.is_dir() else model
+        model = local_or_hub(model)
         try:
             place = choose_device(device)
             tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                model,
-                revision=revision,
-                dtype=getattr(torch, choose_dtype(dtype, place)),
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            network, loading = loaded
-            _check_weights(loading)
-            network.to(place)
+            network = load_network(AutoModelForCausalLM, model, revision, place, dtype)
             if not tokenizer.encode(PROBE):
                 raise ValueError("its tokenizer has no vocabulary")
         except Exception as error:  # each of its many parts has errors of its own
@@ -231,32 +218,3 @@ def _shared(prefix: "Cache", rows: int) -> "Cache":
         layer.values = layer.values.expand(rows, -1, -1, -1)
     result: Cache = shared
     return result
-
-
-def _check_weights(loading: Mapping[str, Any]) -> None:
-    """Raise where the file and the architecture hold different weights: transformers would fill
-    those that are missing with random numbers.
-    """
-    for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-        if names := sorted(map(str, loading.get(kind, ()))):
-            raise ValueError(f"{kind.replace('_keys', '')} weights: {', '.join(names)[:200]}")
-
-
-def choose_device(device: str) -> str:
-    """`device`, or for auto the first GPU, or the CPU where there is none."""
-    import torch
-
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def choose_dtype(dtype: str, device: str) -> str:
-    """`dtype`, or for auto what `device` computes well in."""
-    import torch
-
-    if dtype != "auto":
-        return dtype
-    if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return "float32"

@@ -16,6 +16,7 @@ class RowStageName(StrEnum):
 
     filter = "filter"
     download = "download"
+    annotate = "annotate"
 
 
 app = typer.Typer(
@@ -90,6 +91,7 @@ def estimate(
     from spatialgen.captions.estimate import estimate_filter
     from spatialgen.cli.overview import forecast
     from spatialgen.fetch.estimate import estimate_download
+    from spatialgen.grounding.estimate import estimate_annotate
     from spatialgen.lake.lake import Lake
     from spatialgen.params import load_params, parse_overrides
     from spatialgen.project import find_root
@@ -98,6 +100,7 @@ def estimate(
     estimates = {
         RowStageName.filter: estimate_filter,
         RowStageName.download: estimate_download,
+        RowStageName.annotate: estimate_annotate,
     }
     params = load_params(overrides=parse_overrides(set_param or []))
     found = estimates[stage](Lake("lake"), params, sample)
@@ -129,6 +132,33 @@ def probe(
     print_table(yields([*by_host[:hosts], together], target), format)
 
 
+@app.command(context_settings={"ignore_unknown_options": True})  # row ids may be negative
+def show(
+    row_id: Annotated[int | None, typer.Argument(help="a row of lake/boxes")] = None,
+    out: Annotated[Path, typer.Option(help="the .jpg or .png file to write")] = Path("show.jpg"),
+    random: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="so many rows, drawn at random")
+    ] = None,
+    where: Annotated[
+        str, typer.Option(help="rows to draw from: SQL over boxes and captions")
+    ] = "true",
+    seed: Annotated[int, typer.Option(help="of the draw")] = 0,
+    columns: Annotated[int, typer.Option(min=1, max=50, help="pictures side by side")] = 4,
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
+) -> None:
+    """Draw annotated pictures: boxes, names, caption, and what the referee says."""
+    from spatialgen.cli.show import choose_rows, show_rows
+    from spatialgen.errors import InputError
+    from spatialgen.lake.lake import Lake
+
+    if (row_id is None) == (random is None):
+        raise InputError("show needs a ROW_ID or --random N, one of the two")
+    lake = Lake()
+    rows = [row_id] if row_id is not None else choose_rows(lake, random or 1, where, seed)
+    print_table(show_rows(lake, rows, out, columns), format)
+    print(f"drawn in {out}", file=sys.stderr)
+
+
 @app.command()
 def export(
     table: Annotated[str, typer.Argument(help="a table, such as captions")],
@@ -153,6 +183,8 @@ def seed() -> None:
     from spatialgen.captions.publish import seed_answers as seed_filter
     from spatialgen.fetch.seed import seed_answers as seed_download
     from spatialgen.fetch.stage import download_stage
+    from spatialgen.grounding.seed import seed_answers as seed_annotate
+    from spatialgen.grounding.stage import annotate_stage
     from spatialgen.lake.lake import Lake
     from spatialgen.lake.upkeep import is_current, seed_store
     from spatialgen.params import load_params
@@ -173,6 +205,13 @@ def seed() -> None:
             print(f"download: {added} answers added")
         else:
             print("download: no answers added, for they may be of other code or captions")
+    if lake["boxes"].path.exists() and lake["images"].path.exists():
+        if is_current("annotate", params.annotate.model):
+            stage = annotate_stage(params.annotate, params.compute, lake.path("images"))
+            added = seed_annotate(lake, stage, params.annotate)
+            print(f"annotate: {added} answers added")
+        else:
+            print("annotate: no answers added, for they may be of another model, prompt or code")
 
 
 @store.command()

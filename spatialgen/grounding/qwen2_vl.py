@@ -14,7 +14,7 @@ ABSENT = "无"
 SCALE = 1000
 # A name is short and holds no mark; a number has few digits. So no text takes long to read.
 NAME = re.compile(r"<\|object_ref_start\|>([^<]{0,64})<\|object_ref_end\|>")
-NUMBER = r"\s*(\d{1,6})\s*"
+NUMBER = r"\s*(-?\d{1,6}(?:\.\d{1,3})?)\s*"
 BOX = re.compile(
     rf"<\|box_start\|>\s*\({NUMBER},{NUMBER}\)\s*,\s*\({NUMBER},{NUMBER}\)\s*<\|box_end\|>"
 )
@@ -45,12 +45,29 @@ def write_box(bbox: BBox) -> str:
 def read_answer(text: str) -> dict[str, list[list[float]]]:
     """Boxes by name, in the answer's order; what is no box of positive area is skipped."""
     objects: dict[str, list[list[float]]] = {}
-    marks = list(NAME.finditer(text))
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    for mark, end in zip(marks, ends, strict=False):
-        boxes = objects.setdefault(mark.group(1).strip(), [])
-        for found in BOX.finditer(text, mark.end(), end):
-            x1, y1, x2, y2 = (min(1.0, int(side) / SCALE) for side in found.groups())
+    for name, bbox in read_mentions(text):
+        boxes = objects.setdefault(name, [])
+        if bbox:
+            x1, y1, x2, y2 = (min(1.0, max(0.0, side)) for side in bbox)
             if x1 < x2 and y1 < y2:
                 boxes.append([x1, y1, x2, y2])
+    objects.pop("", None)  # a box before any name
     return objects
+
+
+def read_mentions(text: str) -> list[tuple[str, list[float] | None]]:
+    """Each (name, box) as it is written, in the answer's order: None for a name without a box, []
+    for a box that cannot be made out, '' for a box without a name."""
+    found: list[tuple[str, list[float] | None]] = []
+    marks = list(NAME.finditer(text))
+    starts = [0, *(mark.end() for mark in marks)]
+    ends = [*(mark.start() for mark in marks), len(text)]
+    names = ["", *(mark.group(1).strip() for mark in marks)]
+    for name, start, end in zip(names, starts, ends, strict=True):
+        boxes: list[list[float] | None] = [
+            [float(side) / SCALE for side in box.groups()] for box in BOX.finditer(text, start, end)
+        ]
+        if name and not boxes:
+            boxes = [[] if "<|box_start|>" in text[start:end] else None]
+        found += [(name, box) for box in boxes]
+    return found

@@ -40,13 +40,26 @@ class Run:
     rows_reused: int = 0
     rows_computed: int = 0
     rows_failed: int = 0
+    device_s: float = 0.0
+    waited_s: float = 0.0
 
-    def add(self, *, asked: int, reused: int, computed: int, failed: int) -> None:
+    def add(
+        self,
+        *,
+        asked: int,
+        reused: int,
+        computed: int,
+        failed: int,
+        device_s: float,
+        waited_s: float,
+    ) -> None:
         """Add what the row engine counted."""
         self.rows_total += asked
         self.rows_reused += reused
         self.rows_computed += computed
         self.rows_failed += failed
+        self.device_s += device_s
+        self.waited_s += waited_s
 
 
 class Lake:

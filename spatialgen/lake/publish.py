@@ -37,10 +37,25 @@ def publish_rows(
     """
 
     def write(scratch: Path) -> lance.LanceDataset:
-        reader = pa.RecordBatchReader.from_batches(spec.schema, unique_rows(spec, batches))
-        return lance.write_dataset(reader, str(scratch), schema=spec.schema)
+        raised: list[Exception] = []
+        rows = _noting(unique_rows(spec, batches), raised)
+        reader = pa.RecordBatchReader.from_batches(spec.schema, rows)
+        try:
+            return lance.write_dataset(reader, str(scratch), schema=spec.schema)
+        except OSError:
+            if raised:  # Lance would show its text inside an error of its own
+                raise raised[0] from None
+            raise
 
     return _publish(spec, write, published, out)
+
+
+def _noting(batches: Iterator[pa.RecordBatch], raised: list[Exception]) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from batches
+    except Exception as error:
+        raised.append(error)
+        raise
 
 
 def publish_fragments(

@@ -139,8 +139,85 @@ DOWNLOADS = TableSpec(
     ),
 )
 
+BBOX = pa.list_(pa.float32(), 4)
+
+BOXES = TableSpec(
+    name="boxes",
+    stage="annotate",
+    key=("row_id",),
+    classes=("spatial_agree",),
+    schema=pa.schema(
+        [
+            ROW_ID,
+            column("sha256", pa.string(), "its picture in images"),
+            column(
+                "objects",
+                pa.list_(
+                    pa.struct(
+                        [
+                            pa.field("name", pa.string()),
+                            pa.field("bbox", BBOX),
+                            pa.field("self_iou", pa.float32()),
+                        ]
+                    )
+                ),
+                "things found: name, bbox [x1, y1, x2, y2] in 0..1 of the stored picture from its "
+                "top left, self_iou with the second look's box (null without one)",
+            ),
+            column("absent", pa.list_(pa.string()), "names that the model says are not there"),
+            column(
+                "relations",
+                pa.list_(
+                    pa.struct(
+                        [
+                            pa.field("relation", pa.string()),
+                            pa.field("subject", pa.string()),
+                            pa.field("objects", pa.list_(pa.string())),
+                            pa.field("agrees", pa.bool_()),
+                        ]
+                    )
+                ),
+                "what the caption states (objects empty: of the picture itself), and whether the "
+                "boxes agree; null where a thing has no box",
+            ),
+            column(
+                "spatial_agree",
+                pa.bool_(),
+                "false: a relation fails; true: all that have boxes hold; null: none has",
+                nullable=True,
+            ),
+            column("self_iou", pa.float32(), "lowest of its objects; null without", nullable=True),
+            column(
+                "problems",
+                pa.list_(pa.string()),
+                "what was wrong with the answer: names of spatialgen.grounding.answers.PROBLEMS",
+            ),
+            column(
+                "raw",
+                pa.list_(
+                    pa.struct(
+                        [
+                            pa.field("view", pa.string()),
+                            pa.field("family", pa.string()),
+                            pa.field("text", pa.string()),
+                            pa.field("finished", pa.bool_()),
+                            pa.field("seen_width", pa.int32()),
+                            pa.field("seen_height", pa.int32()),
+                        ]
+                    )
+                ),
+                "per look: how the picture was shown, the model's family and text, whether it came "
+                "to its end, and the picture's size in pixels as the model saw it",
+            ),
+            column(
+                "error", pa.string(), "why nothing could be read; null if it was", nullable=True
+            ),
+        ]
+    ),
+)
+
 TABLES: dict[str, TableSpec] = {
-    spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES, DOWNLOADS)
+    spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES, DOWNLOADS, BOXES)
 }
 
 RUNS_SCHEMA = pa.schema(
@@ -154,6 +231,8 @@ RUNS_SCHEMA = pa.schema(
         column("rows_computed", pa.int64(), "of these, computed in this run"),
         column("rows_failed", pa.int64(), "of the computed, without an answer"),
         column("rows_per_s", pa.float64(), "rows_computed / seconds"),
+        column("device_s", pa.float64(), "time that answers took, s", nullable=True),
+        column("waited_s", pa.float64(), "of it, waiting for pictures, s", nullable=True),
     ]
 )
 

@@ -59,7 +59,15 @@ class Dataset:
             [table.column(name) for name in self.schema.names], schema=self.schema
         )
         self.create()
+        self._widen()
         lance.write_dataset(ordered, str(self.path), mode="append")
+
+    def _widen(self) -> None:
+        """Give a dataset of an earlier release the columns that it lacks, without values."""
+        dataset = lance.dataset(str(self.path))
+        lacking = [field for field in self.schema if field.name not in dataset.schema.names]
+        if lacking:
+            dataset.add_columns(pa.schema(lacking))
 
     def create(self) -> None:
         """Make the dataset exist, without rows; whoever is first wins.

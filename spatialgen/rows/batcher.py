@@ -46,6 +46,8 @@ class Batcher:
         order = np.argsort(-sizes, kind="stable")
         rows, sizes = window.take(pa.array(order)), sizes[order]
         self._witness = self._witness or rows.slice(len(rows) - 1)  # the smallest is likeliest
+        if hasattr(self.function, "expect"):
+            self.function.expect(rows)
         answers: list[pa.RecordBatch] = []
         start = 0
         while start < window.num_rows:
@@ -55,6 +57,11 @@ class Batcher:
             start += batch.num_rows
         restore = np.argsort(order, kind="stable")
         return pa.Table.from_batches(answers).take(pa.array(restore))
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that the function has waited for what it prepares."""
+        return float(getattr(self.function, "waited_s", 0.0))
 
     def _sizes(self, window: pa.RecordBatch) -> NDArray[np.int64]:
         if self.stage.sizes is None:

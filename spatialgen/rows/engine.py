@@ -7,7 +7,7 @@ batches that it would have made.
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -42,6 +42,8 @@ class Counts:
     reused: int = 0
     computed: int = 0
     failed: int = 0
+    device_s: float = field(default=0.0, compare=False)  # that answers took; of all devices
+    waited_s: float = field(default=0.0, compare=False)  # of these, waiting for pictures
 
 
 class Target(Protocol):
@@ -161,8 +163,8 @@ def rounds(
     round_rows: int,
     columns: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
-    """Stretches of `source` in its order: key, row_id, the stage's key columns, then `columns`."""
-    columns = list(dict.fromkeys(["row_id", *stage.key, *columns]))
+    """Stretches of `source` in its order: key, row_id, the stage's columns, then `columns`."""
+    columns = list(dict.fromkeys(["row_id", *stage.key, *stage.carried, *columns]))
     for rows in gather(scan_rows(source, columns, min(round_rows, SCAN_ROWS)), round_rows):
         yield _with_keys(stage, rows)
 
@@ -217,6 +219,8 @@ class _Commits:
         failed = len(result.window) - pc.sum(pc.equal(answers["status"], OK)).as_py()
         self.counts.computed += len(result.window)
         self.counts.failed += failed
+        self.counts.device_s += result.seconds
+        self.counts.waited_s += result.waited_s
         self.progress.advance(result, failed)
         rows = sum(map(len, self.finished))
         if rows >= COMMIT_ROWS or time.monotonic() - self.last >= COMMIT_SECONDS:

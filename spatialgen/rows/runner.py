@@ -19,6 +19,7 @@ class Result:
     answers: pa.Table
     device: str
     seconds: float
+    waited_s: float = 0.0  # of this time, for what is prepared beside it
     figures: Mapping[str, str] = field(default_factory=dict)  # for the progress, besides rows
 
 
@@ -44,6 +45,7 @@ class Inline:
         for window in windows:
             if batcher is None:
                 batcher = Batcher(stage, self.device)
-            started = time.perf_counter()
+            started, waited = time.perf_counter(), batcher.waited_s
             answers = batcher(window)
-            yield Result(window, answers, batcher.device, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            yield Result(window, answers, batcher.device, seconds, batcher.waited_s - waited)

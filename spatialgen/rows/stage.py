@@ -13,7 +13,9 @@ BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 A result has the columns of the stage's schema. It may add `status` (ok, permanent, transient) and
 `error` (why there is no answer; null when ok). Whatever it raises is blamed on a row, and the
-engine finds out which. It may have an attribute `device`, which the progress names.
+engine finds out which. It may have an attribute `device`, which the progress names; a method
+`expect(rows)`, called with rows in the order in which their batches will come, to prepare them; and
+an attribute `waited_s`, the seconds that it has waited for what it prepares.
 """
 
 NO_PARTS = pa.schema([])
@@ -33,6 +35,7 @@ class RowStage:
     schema: pa.Schema  # of the answers, as the memo keeps them
     open: Callable[[str], Any]  # a BatchFunction, or what another runner than Inline asks for
     parts: pa.Schema = NO_PARTS  # more columns of the answers, which the engine's attachments keep
+    carried: tuple[str, ...] = ()  # more columns of the source that batches have
     attempt: int = 1  # raised by the user: asks again what failed transiently before
     stale: str = "false"  # SQL over the memo's columns: answers that these params ask again
     batch_rows: int = 128  # at most; less where the device's memory asks for it

@@ -211,4 +211,5 @@ def _result(message: _Answered, schema: pa.Schema, device: str, seconds: float) 
         [pa.array(keys, pa.int64()), pa.array(row_ids, pa.int64())], names=["key", "row_id"]
     )
     columns = [pa.array([answer.get(f.name) for answer in answers], f.type) for f in schema]
-    return Result(window, pa.table(columns, schema=schema), device, seconds, message.figures)
+    answers = pa.table(columns, schema=schema)
+    return Result(window, answers, device, seconds, figures=message.figures)

@@ -2,11 +2,11 @@
 
     python -m spatialgen.sample.train_text --captions coco-cn_ext.icap2020.txt --out DIR
 
-needs the extra `train` (jieba's word list). The loss is the cross entropy of the label token after
-the shipped prompt, whose prefix is computed once per batch with gradient and shared, as
-`CaptionClassifier` does. Data, weights and order follow from `--seed`; a run killed at any point
-continues from its last checkpoint with `--resume` and ends with the same weights. `OUT/model` then
-holds the published files; copy them to `spatialgen/sample/qwen2-small/`.
+The loss is the cross entropy of the label token after the shipped prompt, whose prefix is computed
+once per batch with gradient and shared, as `CaptionClassifier` does. Data, weights and order follow
+from `--seed`; a run killed at any point continues from its last checkpoint with `--resume` and ends
+with the same weights. `OUT/model` then holds the published files; copy them to
+`spatialgen/sample/qwen2-small/`.
 """
 
 import argparse

@@ -12,12 +12,11 @@ import io
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
+from spatialgen.grounding.annotator import BoxAnnotator
 from spatialgen.grounding.detector import Detector
 from spatialgen.grounding.qwen2_vl import ask, read_answer
 from spatialgen.grounding.scores import BoxScores
@@ -37,46 +36,6 @@ SHOWN = 18  # pictures of the sheet
 def as_served(view: View) -> Image.Image:
     """The picture after its JPEG compression."""
     return Image.open(io.BytesIO(as_jpeg(view.draw()))).convert("RGB")
-
-
-class Annotator:
-    """A folder's model, loaded as any Qwen2-VL checkpoint is."""
-
-    def __init__(self, folder: Path) -> None:
-        from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
-        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
-            Qwen2VLImageProcessorPil,
-        )
-
-        self.processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
-        self.model: Any = Qwen2VLForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32
-        )
-
-    def annotate(self, pictures: list[Image.Image], names: list[list[str]]) -> list[str]:
-        """The answers to being asked for these names."""
-        visual = self.processor(images=pictures, return_tensors="pt")
-        tokens = visual["image_grid_thw"].prod(1) // self.processor.merge_size**2
-        texts = []
-        for asked, count in zip(names, tokens.tolist(), strict=True):
-            text = ask(train_annotator.PROMPT, asked)
-            content = [{"type": "image"}, {"type": "text", "text": text}]
-            message: Any = [{"role": "user", "content": content}]
-            text = self.tokenizer.apply_chat_template(
-                message, tokenize=False, add_generation_prompt=True
-            )
-            texts.append(text.replace("<|image_pad|>", "<|image_pad|>" * count))
-        inputs = self.tokenizer(texts, padding=True, return_tensors="pt")
-        ids = inputs["input_ids"]
-        image = self.model.config.image_token_id
-        with torch.inference_mode():
-            written = self.model.generate(
-                **inputs, **visual, mm_token_type_ids=(ids == image).int(),
-                max_new_tokens=250, do_sample=False,
-            )  # fmt: skip
-        answers: list[str] = self.tokenizer.batch_decode(written[:, ids.shape[1] :])
-        return answers
 
 
 def main() -> None:
@@ -130,16 +89,18 @@ def measure_annotator(
     folder: Path, views: list[View], pictures: list[Image.Image]
 ) -> tuple[dict[str, float], list[list[list[float]]]]:
     """Scores over all pictures with pictures per second, and what was found in each."""
-    annotator, rng = Annotator(folder), random.Random(0)
+    annotator = BoxAnnotator.from_pretrained(str(folder), device="cpu")
+    rng = random.Random(0)
     truths: list[Objects] = [full_question(view, rng).truth for view in views]
     scores = BoxScores()
     found: list[list[list[float]]] = []
     start = time.perf_counter()
     for first in range(0, len(views), BATCH):
         part = slice(first, first + BATCH)
-        answers = annotator.annotate(pictures[part], [list(truth) for truth in truths[part]])
+        questions = [ask(train_annotator.PROMPT, list(truth)) for truth in truths[part]]
+        answers = annotator.ask([annotator.prepare(each) for each in pictures[part]], questions)
         for answer, truth in zip(answers, truths[part], strict=True):
-            boxes = read_answer(answer)
+            boxes = read_answer(answer.text)
             scores.add(boxes, truth)
             found.append([bbox for each in boxes.values() for bbox in each])
     seconds = time.perf_counter() - start

@@ -47,7 +47,7 @@ def tiny_of(kind: str, **options: Any) -> PreTrainedModel:
     """A small model of another architecture."""
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, vocab_size=len(tiny_tokenizer()), **options)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     model.train(False)
     return model
 

@@ -1,5 +1,7 @@
 """Laws of the box scores."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,9 +45,40 @@ def test_figures_count_misses_false_alarms_and_absent_names():
             "precision_50": 2 / 3,
             "recall_50": 2 / 3,
             "f1_50": 2 / 3,
+            "precision_75": 1 / 3,
+            "recall_75": 1 / 3,
+            "f1_75": 1 / 3,
             "false_box_rate": 1 / 2,
         }
     )
+
+
+def test_sizes_and_the_recall_curve_count_true_boxes():
+    scores = BoxScores()
+    small, large = [0.0, 0.0, 0.1, 0.1], [0.0, 0.0, 1.0, 1.0]
+    scores.add({"猫": [large]}, {"猫": [large], "狗": [small, [0.5, 0.5, 0.6, 0.6]]})
+    sizes = scores.by_size()
+    assert sizes["large"]["mean_iou_misses_0"].value == 1
+    assert (sizes["small"]["recall_50"].value, sizes["small"]["recall_50"].n) == (0, 2)
+    assert sizes["medium"]["mean_iou_misses_0"].value is None, "not measured is not zero"
+    curve = scores.recall_curve()
+    assert (curve[0]["iou"], curve[-1]["iou"]) == (0, 1)
+    assert [row["all"] for row in curve] == pytest.approx([1 / 3] * 21, abs=1e-6)
+    assert {row["medium"] for row in curve} == {None}
+
+
+def test_intervals_hold_the_value_and_shrink_with_pictures():
+    def width(pictures: int) -> Any:
+        scores = BoxScores()
+        for number in range(pictures):
+            found = [[0, 0, 1, 1]] if number % 3 else []
+            scores.add({"猫": found}, {"猫": [[0, 0, 1, 1]]})
+        figure: Any = scores.measured()["recall_50"]
+        assert figure.lo < figure.value < figure.hi
+        assert figure.n == pictures
+        return figure.hi - figure.lo
+
+    assert width(300) < width(30)
 
 
 def test_nothing_asked_gives_zeros():

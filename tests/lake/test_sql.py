@@ -10,7 +10,7 @@ import pytest
 from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.schemas import CANDIDATES, DOWNLOADS, IMAGES, REJECTS
+from spatialgen.lake.schemas import BOXES, CANDIDATES, DOWNLOADS, IMAGES, REJECTS
 from spatialgen.lake.schemas import CAPTIONS as JUDGED
 from spatialgen.lake.sql import parse_value, run_query
 from spatialgen.metrics import write_metrics
@@ -64,6 +64,7 @@ def filled(lake: Lake) -> Lake:
         "host": pa.array(["a", "a", "a", "b"]),
     }
     lake.publish(DOWNLOADS, [pa.record_batch(list(downloads.values()), schema=DOWNLOADS.schema)])
+    lake.publish(BOXES, [pa.RecordBatch.from_pylist(annotated(first, second), schema=BOXES.schema)])
     for stage in ("candidates", "download"):
         with lake.run(stage, "fp") as run:
             run.rows_total = run.rows_computed = 4
@@ -72,6 +73,22 @@ def filled(lake: Lake) -> Lake:
     write_metrics("filter", {"strong": 1, "weak": 1}, lake.root.parent / "metrics")
     write_metrics("download", {"rows": 4, "ok": 3}, lake.root.parent / "metrics")
     return lake
+
+
+def annotated(first: str, second: str) -> list[dict[str, object]]:
+    """Rows of the boxes table: one that agrees, one that fails, one without an answer."""
+    thing = {"name": "猫", "bbox": [0.1, 0.2, 0.4, 0.6], "self_iou": 0.9}
+    stated = {"relation": "left", "subject": "猫", "objects": ["狗"]}
+    look = {"view": "plain", "family": "qwen2_vl", "text": "猫", "finished": True}
+    row = {"row_id": 0, "sha256": first, "objects": [thing, thing | {"name": "狗"}], "absent": [],
+           "relations": [stated | {"agrees": True}], "spatial_agree": True, "self_iou": 0.9,
+           "problems": ["duplicate"], "raw": [look]}  # fmt: skip
+    failing = {"row_id": 1, "relations": [stated | {"agrees": False}], "spatial_agree": False,
+               "objects": [thing], "absent": ["狗"], "problems": []}  # fmt: skip
+    empty = {"row_id": 2, "sha256": second, "objects": [], "relations": [], "problems": [],
+             "spatial_agree": None, "self_iou": None, "raw": [],
+             "error": "no_names: the caption names nothing that could be boxed"}  # fmt: skip
+    return [row, row | failing, row | empty]
 
 
 def query(lake: Lake, text: str, **params: object) -> list[dict[str, object]]:

@@ -18,7 +18,7 @@ ASKED = "select rows_computed as n from runs where stage = 'download' order by s
 def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that has run to its end and is committed; each test leaves it as it was."""
     project = make_project(tmp_path_factory.mktemp("downloaded") / "project")
-    project.run("dvc", "repro")
+    project.run("dvc", "repro", "download")
     project.commit("first run")
     return project
 
@@ -36,7 +36,7 @@ def number(project: Project, text: str, *options: str) -> int:
 def back(project: Project) -> None:
     project.run("git", "checkout", "-q", ".")
     project.run("git", "clean", "-fdq")
-    project.run("dvc", "checkout")
+    project.run("dvc", "checkout", "sample", "candidates", "filter", "download")
 
 
 def metrics(project: Project) -> dict[str, int]:
@@ -74,13 +74,13 @@ def test_the_numbers_add_up_and_failures_are_rows(downloaded: Project) -> None:
 
 
 def test_a_second_repro_does_nothing(downloaded: Project) -> None:
-    assert "Running stage" not in downloaded.run("dvc", "repro").stdout
+    assert "Running stage" not in downloaded.run("dvc", "repro", "download").stdout
     assert downloaded.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_a_selection_fetches_nothing_and_comes_back(downloaded: Project) -> None:
     before = downloaded.manifest("images")
-    downloaded.run("dvc", "exp", "run", "-S", "download.min_side=64")
+    downloaded.run("dvc", "exp", "run", "download", "-S", "download.min_side=64")
     assert number(downloaded, ASKED) == 0
     assert downloaded.manifest("images") != before
     assert number(downloaded, "select min(least(width, height)) as n from images") == 64
@@ -92,7 +92,17 @@ def test_a_selection_fetches_nothing_and_comes_back(downloaded: Project) -> None
 def test_parallel_experiments_have_a_server_each(downloaded: Project) -> None:
     stored = number(downloaded, "select count(*) as n from store.download")
     for name, attempt in (("second", 2), ("third", 3)):
-        run = ("dvc", "exp", "run", "-n", name, "--queue", "-S", f"download.attempt={attempt}")
+        run = (
+            "dvc",
+            "exp",
+            "run",
+            "download",
+            "-n",
+            name,
+            "--queue",
+            "-S",
+            f"download.attempt={attempt}",
+        )
         downloaded.run(*run)
     downloaded.run("dvc", "queue", "start", "-j", "2")
     deadline = time.monotonic() + 150

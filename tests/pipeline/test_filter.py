@@ -177,7 +177,7 @@ def test_a_clone_that_pulled_asks_nothing_again(judged: Project, tmp_path: Path)
     assert number(clone, ASKED) == 0
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout", "sample", "candidates", "filter")
-    clone.set_params(prompt="README.md")
+    clone.set_params(filter__prompt="README.md")
     assert "no answers added" in clone.run("spatialgen", "store", "seed").stdout
 
 
@@ -252,7 +252,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(
         changed = text.replace("{strong: A,", f"{{strong: {value},")
     else:
         name = key.removeprefix("filter.")
-        changed = re.sub(rf"^  {name}: \S+", f"  {name}: {value}", text, flags=re.M)
+        changed = re.sub(rf"^  {name}: \S+", f"  {name}: {value}", text, count=1, flags=re.M)
     assert changed != text
     params.write_text(changed, encoding="utf-8")
     done = judged.run("python", "-m", "pipeline.filter", check=False)

@@ -18,7 +18,8 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
 
-from spatialgen.grounding.qwen2_vl import read_answer
+from spatialgen.grounding.annotator import BoxAnnotator
+from spatialgen.grounding.qwen2_vl import ask, read_answer
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.sample import train_annotator
 from spatialgen.sample.annotator_data import (
@@ -37,7 +38,7 @@ from spatialgen.sample.training import Settings
 from spatialgen.sample.world.captions import RULES, write_situation
 from spatialgen.sample.world.classes import STUFF, THINGS
 from spatialgen.sample.world.view import seeded, show
-from tests.benchmarks.annotator import Annotator, as_served
+from tests.benchmarks.annotator import as_served
 
 SHIPPED = Path(train_annotator.__file__).with_name("qwen2-vl-small")
 FILES = {
@@ -153,11 +154,19 @@ def test_published_folder_has_qwen2_vls_layout_and_loads(run, tmp_path):
     assert all(torch.equal(state[name], kept[f"model.{name}"].half()) for name in state)
 
 
+def shipped_answers(pictures, names):
+    """The texts of the shipped model, loaded as any Qwen2-VL checkpoint is."""
+    annotator = BoxAnnotator.from_pretrained(str(SHIPPED), device="cpu")
+    questions = [ask(train_annotator.PROMPT, asked) for asked in names]
+    prepared = [annotator.prepare(picture) for picture in pictures]
+    return [written.text for written in annotator.ask(prepared, questions)]
+
+
 def test_shipped_annotator_finds_things_and_says_what_is_absent():
-    annotator, rng = Annotator(SHIPPED), random.Random(0)
+    rng = random.Random(0)
     views = [training_view("test", 1, index) for index in range(48)]
     truths = [full_question(view, rng).truth for view in views]
-    answers = annotator.annotate([as_served(view) for view in views], [list(t) for t in truths])
+    answers = shipped_answers([as_served(view) for view in views], [list(t) for t in truths])
     scores = BoxScores()
     for answer, truth in zip(answers, truths, strict=True):
         scores.add(read_answer(answer), truth)
@@ -168,13 +177,12 @@ def test_shipped_annotator_finds_things_and_says_what_is_absent():
 
 
 def test_shipped_annotator_knows_stuff_and_pictures_of_other_sizes():
-    annotator = Annotator(SHIPPED)
     view = next(
         view for index in range(99) for view in [training_view("test", 2, index)]
         if dict(view.scene.stuff).keys() == {"天空", "草地"}
     )  # fmt: skip
     picture = as_served(view)
-    (answer,) = annotator.annotate([picture.resize((250, 250))], [["天空", "草地", "大海"]])
+    (answer,) = shipped_answers([picture.resize((250, 250))], [["天空", "草地", "大海"]])
     found = read_answer(answer)
     assert list(found) == ["天空", "草地", "大海"]
     (sky,), (grass,) = found["天空"], found["草地"]

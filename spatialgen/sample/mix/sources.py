@@ -30,8 +30,8 @@ class Words:
 def load_words(names: Sequence[str] = ()) -> Words:
     """Jieba's dictionary, sorted by use; `names` are further drawable nouns."""
     found = importlib.util.find_spec("jieba")  # its word list is all that is used
-    if found is None or found.origin is None:
-        raise ImportError("training needs jieba's word list; pip install 'spatialgen[train]'")
+    assert found is not None
+    assert found.origin is not None
     nouns, fillers, weights, hard, hard_weights, verbs = list(names), [], [], [], [], []
     path = Path(found.origin).with_name("dict.txt")
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -1,0 +1,85 @@
+"""`spatialgen show`: annotated rows as pictures."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from spatialgen.drawing import AGREES, FAILS, UNTESTED, Panel, draw_panels
+from spatialgen.errors import InputError
+from spatialgen.grounding.pictures import Pictures, UnreadableError
+from spatialgen.lake.lake import Lake
+
+COLOUR = {True: AGREES, False: FAILS, None: UNTESTED}
+WORD = {True: "holds", False: "fails", None: "untested"}
+
+
+def show_rows(lake: Lake, row_ids: Sequence[int], out: Path, columns: int = 4) -> pa.Table:
+    """Write the pictures of these rows to `out`, with boxes, captions and verdicts drawn; what is
+    on them, row by row. InputError for a row that is not in lake/boxes.
+    """
+    rows = _rows(lake, row_ids)
+    pictures = Pictures(lake["images"].dataset())
+    panels = [_panel(pictures, row) for row in rows]
+    if len(panels) == 1:
+        columns = 1
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draw_panels(panels, columns).save(out, quality=90)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{out} cannot be written ({error}); give a .jpg or .png file that can hold "
+            f"{len(panels)} pictures, or more --columns"
+        ) from None
+    return pa.table(
+        {name: [row[name] for row in rows] for name in ("row_id", "caption", "spatial_agree")}
+    )
+
+
+def choose_rows(lake: Lake, count: int, where: str, seed: int) -> list[int]:
+    """`count` rows drawn at random of those of lake/boxes (with captions' columns, too) that
+    satisfy `where`; all of them where there are fewer, InputError where there is none."""
+    if not where.strip() or ";" in where:
+        raise InputError(f"--where {where!r} is no condition; write one, such as not spatial_agree")
+    found = lake.sql(
+        "select row_id from (select boxes.*, captions.* exclude (row_id, error) "
+        f"from boxes join captions using (row_id)) where (\n{where}\n) order by row_id"
+    )["row_id"].to_pylist()
+    if not found:
+        raise InputError(f'no row of lake/boxes satisfies --where "{where}"; widen it')
+    return sorted(random.Random(seed).sample(found, min(count, len(found))))
+
+
+def _rows(lake: Lake, row_ids: Sequence[int]) -> list[dict[str, Any]]:
+    listed = ", ".join(map(str, row_ids))
+    rows: list[dict[str, Any]] = lake.sql(
+        "select boxes.row_id, sha256, caption, objects, absent, relations, spatial_agree, "
+        "boxes.error from boxes join captions using (row_id) "
+        f"where boxes.row_id in ({listed or 'null'}) order by row_id"
+    ).to_pylist()
+    if missing := set(row_ids) - {row["row_id"] for row in rows}:
+        raise InputError(
+            f"row {min(missing)} is not in lake/boxes; find one with "
+            'spatialgen sql "select row_id from boxes limit 5"'
+        )
+    return rows
+
+
+def _panel(pictures: Pictures, row: dict[str, Any]) -> Panel:
+    try:
+        picture = pictures.show(row["sha256"])
+    except UnreadableError as error:
+        raise InputError(f"the picture of row {row['row_id']} is damaged: {error}") from None
+    lines = [(row["caption"], "black")]
+    for each in row["relations"]:
+        objects = "、".join(each["objects"]) or "picture"
+        said = f"{each['subject']} {each['relation']} {objects}: {WORD[each['agrees']]}"
+        lines.append((said, COLOUR[each["agrees"]]))
+    if row["absent"]:
+        lines.append((f"absent: {'、'.join(row['absent'])}", UNTESTED))
+    if row["error"]:
+        lines.append((row["error"], FAILS))
+    lines.append((f"row {row['row_id']}", UNTESTED))
+    return Panel(picture, [(each["name"], each["bbox"]) for each in row["objects"]], lines)

@@ -1,0 +1,161 @@
+"""Rows whose boxes are known, and how well the annotator finds them.
+
+A gold file is .parquet or .jsonl, one row each: `row_id` (or `url` and `caption`), and `objects`,
+each with `name` and `bbox` [x1, y1, x2, y2] in 0..1. Where objects have `named`, those that it says
+the caption does not name are only known to be there: the sample world's truth has them. A file that
+lists all that a picture shows makes planted names honest; one that lists less may count a thing
+that is there as a false box.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spatialgen.errors import InputError
+from spatialgen.grounding.pictures import View
+from spatialgen.grounding.publish import answered_rounds, box_rows, read_look
+from spatialgen.grounding.scores import BoxScores
+from spatialgen.grounding.stage import ASKED, question
+from spatialgen.lake.ids import h64, row_id
+from spatialgen.lake.lake import Lake
+from spatialgen.params import AnnotateParams
+from spatialgen.rows.stage import RowStage
+
+Boxes = dict[str, list[list[float]]]
+
+
+@dataclass(frozen=True)
+class Gold:
+    """What is known of one row's picture."""
+
+    named: Boxes  # true boxes of what the caption names
+    shown: frozenset[str]  # every name that is known to be there
+
+
+def read_gold(path: Path) -> dict[int, Gold]:
+    """The rows of a gold file by row_id; InputError with the row that is wrong."""
+    gold: dict[int, Gold] = {}
+    try:
+        for number, row in enumerate(_rows(path), 1):
+            key, found = _read_row(path, number, row)
+            if key in gold:
+                raise InputError(f"{path}: row {number} repeats row_id {key}; give each row once")
+            gold[key] = found
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise InputError(
+            f"annotate.gold = {path} cannot be read ({error}); give a .parquet or UTF-8 .jsonl "
+            "file, or null"
+        ) from None
+    return gold
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    if path.suffix == ".parquet":
+        yield from pq.read_table(path).to_pylist()
+        return
+    with path.open(encoding="utf-8-sig") as lines:
+        for line in lines:
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    yield error
+
+
+def _read_row(path: Path, number: int, row: Any) -> tuple[int, Gold]:
+    try:
+        if isinstance(row, Exception):
+            raise row
+        key = row.get("row_id")
+        if key is None:
+            key = row_id(row["url"], row["caption"])
+        if type(key) is not int or not -(2**63) <= key < 2**63:
+            raise ValueError(f"row_id {key!r} is no 64-bit integer")
+        named: Boxes = {}
+        for each in row["objects"]:
+            name, is_named = each["name"], each.get("named", True)
+            if not isinstance(name, str) or not name or not isinstance(is_named, bool):
+                raise ValueError(f"name {name!r} is no text, or named {is_named!r} no boolean")
+            box = [float(side) for side in each["bbox"]]
+            x1, y1, x2, y2 = box
+            if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+                raise ValueError(f"bbox {box} of {name} is no [x1, y1, x2, y2] in 0..1")
+            if is_named:
+                named.setdefault(name, []).append(box)
+        return key, Gold(named, frozenset(each["name"] for each in row["objects"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: row {number} has no row_id (or url and caption) and objects with name and "
+            f"bbox ({type(error).__name__}: {error}); mend it"
+        ) from None
+
+
+def planted_rows(
+    asked: pa.Table, gold: Mapping[int, Gold], prompt: str, params: AnnotateParams
+) -> pa.Table:
+    """The first `params.planted` rows of `asked` that gold knows, each asked for one name more that
+    other captions name and its picture does not show."""
+    if "{names}" not in prompt or not gold or not params.planted:
+        return ASKED.empty_table()
+    known = asked.filter(pc.is_in(asked["row_id"], value_set=pa.array([*gold], pa.int64())))
+    rows = known.slice(0, params.planted).to_pylist()
+    everything = sorted({name for each in gold.values() for name in each.shown})
+    planted = []
+    for row in rows:
+        choices = [
+            name for name in everything
+            if name not in gold[row["row_id"]].shown and name not in row["caption"]
+        ]  # fmt: skip
+        if not choices or row["question"] is None:
+            continue
+        draw = h64("planted", str(row["row_id"])) % 2**32
+        names = row["names"][: params.max_names - 1]
+        names.insert(draw % (len(names) + 1), choices[draw % len(choices)])
+        planted.append(row | {"names": names, "question": question(prompt, row["caption"], names)})
+    return pa.Table.from_pylist(planted, schema=ASKED)
+
+
+def measure(
+    lake: Lake,
+    stage: RowStage,
+    gold: Mapping[int, Gold],
+    asked: Mapping[View, pa.Table],
+    planted: pa.Table,
+    params: AnnotateParams,
+) -> BoxScores:
+    """Scores of the answers to the rows that gold knows, and to their planted names.
+
+    What the caption names and gold knows counts; a row without an answer misses all of it.
+    """
+    scores = BoxScores()
+    for row in box_rows(lake, stage, known_rows(asked, gold), params):
+        scores.add(_by_name(row["objects"]), gold[row["row_id"]].named)
+    for part in answered_rounds(lake, stage, planted):
+        for row in part.to_pylist():
+            answer, error = read_look(row, params)
+            if error is None:
+                absent = [n for n in row["names"] if n not in gold[row["row_id"]].shown]
+                scores.count_absent(answer.objects, [n for n in absent if n not in row["caption"]])
+    return scores
+
+
+def known_rows(asked: Mapping[View, pa.Table], gold: Mapping[int, Gold]) -> dict[View, pa.Table]:
+    """The rows of `asked` that gold knows."""
+    keys = pa.array([*gold], pa.int64())
+    return {
+        view: table.filter(pc.is_in(table["row_id"], value_set=keys))
+        for view, table in asked.items()
+    }
+
+
+def _by_name(objects: Sequence[Mapping[str, Any]]) -> Boxes:
+    found: Boxes = {}
+    for each in objects:
+        found.setdefault(each["name"], []).append(each["bbox"])
+    return found
