@@ -1,7 +1,6 @@
 """Pictures with their boxes, names and caption drawn, to look at: one, or many on a sheet."""
 
 import logging
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -72,8 +71,13 @@ def _draw_boxes(picture: Image.Image, objects: Sequence[tuple[str, Sequence[floa
 
 
 def wrap(text: str) -> list[str]:
-    """Lines that fit a panel; a Chinese character is as wide as the text is high."""
-    return textwrap.wrap(text, SIDE // TEXT_SIZE) or [""]
+    """Lines that fit a panel, broken anywhere, as Chinese is."""
+    lines = [""]
+    for character in " ".join(text.split()):
+        if font(TEXT_SIZE).getlength(lines[-1] + character) > SIDE:
+            lines.append("")
+        lines[-1] += character
+    return lines
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 4) -> Image.Image:
