@@ -104,6 +104,7 @@ def test_a_second_look_pays_only_itself(annotated: Project) -> None:
     back(annotated)
 
 
+@pytest.mark.slow  # tests/grounding/test_annotate.py has it in the small
 def test_more_rows_ask_only_themselves(annotated: Project, tmp_path: Path) -> None:
     annotated.run("git", "clone", "-q", str(annotated.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
@@ -213,6 +214,7 @@ def test_estimate_knows_what_is_answered(annotated: Project) -> None:
     assert twice["rows/s"] > 0
 
 
+@pytest.mark.slow  # tests/grounding/test_annotate.py has it in the small
 def test_a_clone_that_pulled_asks_nothing_again(annotated: Project, tmp_path: Path) -> None:
     annotated.run("git", "clone", "-q", str(annotated.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
