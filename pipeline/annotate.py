@@ -39,7 +39,7 @@ def main() -> None:
             run.add(**vars(answer_rows(lake, stage, with_question(rows), runner, label=label)))
         run.add(**vars(answer_rows(lake, stage, planted, runner, label="annotate (planted)")))
         publish_boxes(lake, stage, asked, params.annotate)
-    scores = measure(lake, stage, gold, asked, planted, params.annotate)
+    scores = measure(lake, stage, gold, planted, params.annotate)
     write_recall_plot(scores, Path("plots/annotate.csv"))
     write_metrics("annotate", count_boxes(lake, scores))
 

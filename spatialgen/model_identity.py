@@ -8,7 +8,7 @@ from spatialgen.errors import ParamsError
 IDENTIFYING = (".json", ".safetensors", ".jinja", ".txt", ".model")  # what from_pretrained reads
 
 
-def model_identity(model: str, revision: str | None, setting: str = "filter.revision") -> str:
+def model_identity(model: str, revision: str | None, setting: str) -> str:
     """`folder:<digest>` of a local folder's files, or `<hub id>@<revision>`.
 
     A folder may be moved; its files decide. A hub id changes under its name, so it needs a

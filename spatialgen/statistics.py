@@ -45,8 +45,9 @@ def wilson(successes: int, n: int) -> Figure:
 
 
 def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) -> Figure:
-    """Sum over sum, each pair of terms from one independent case, with the ratio estimator's
-    normal interval (Cochran, Sampling Techniques, 1977, section 6.4); `n` counts cases.
+    """A share: sum over sum, each pair of terms from one independent case, with the ratio
+    estimator's normal interval (Cochran, Sampling Techniques, 1977, section 6.4), cut at 0 and 1;
+    `n` counts cases.
     """
     total, n = float(denominators.sum()), len(denominators)
     if total == 0:
@@ -55,7 +56,7 @@ def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) ->
     residuals = numerators - value * denominators
     variance = float((residuals**2).sum()) * n / max(1, n - 1)
     half = Z * math.sqrt(variance) / total
-    return Figure(value, value - half, value + half, n)
+    return Figure(value, max(0.0, value - half), min(1.0, value + half), n)
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:

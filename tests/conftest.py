@@ -1,8 +1,11 @@
 """Fixtures: a lake in a temporary folder, a project under git and DVC, and the shared test data."""
 
+import contextlib
 import hashlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -59,6 +62,15 @@ def real_captions() -> list[str]:
     if not file.exists():
         pytest.skip(f"no {file}; set SPATIALGEN_TEST_DATA")
     return [line.split("\t")[1].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def nsr1k() -> Path:
+    """NSR-1K's folder."""
+    folder = DATA / "nsr1k"
+    if not folder.exists():
+        pytest.skip(f"no {folder}; set SPATIALGEN_TEST_DATA")
+    return folder
 
 
 def compute_params(**changed: object) -> ComputeParams:
@@ -143,6 +155,50 @@ class Project:
             assert section or len(found) == 1, f"{key} is in several sections"
             lines[found[0]] = f"  {name}: {value}"
         (self.root / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def query(self, text: str, *options: str) -> list[dict[str, object]]:
+        """The rows of `spatialgen sql`."""
+        done = self.run("spatialgen", "sql", text, "--format", "json", *options)
+        found: list[dict[str, object]] = json.loads(done.stdout)
+        return found
+
+    def number(self, text: str, *options: str) -> int:
+        """The column n of a query's first row."""
+        return int(str(self.query(text, *options)[0]["n"]))
+
+    def back(self, *stages: str) -> None:
+        """The workspace as it was committed; `stages` that ran (default: all)."""
+        self.run("git", "checkout", "-q", ".")
+        self.run("git", "clean", "-fdq")
+        self.run("dvc", "checkout", *stages)
+
+    def clone(self, root: Path, *stages: str) -> "Project":
+        """A clone with this one's cache, and the outs of `stages` (default: all)."""
+        self.run("git", "clone", "-q", str(self.root), str(root))
+        clone = Project(root)
+        clone.run("dvc", "cache", "dir", "--local", str(self.root / ".dvc" / "cache"))
+        clone.run("dvc", "checkout", *stages)
+        return clone
+
+    def start(self, *command: str, **env: str) -> subprocess.Popen[bytes]:
+        """Run a command in the background, in a process group of its own."""
+        return subprocess.Popen(
+            self.resolve(*command),
+            cwd=self.root,
+            env=self.environment(**env),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill it and its group, and mend what DVC itself writes in place: see the README's
+        pitfalls."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self.run("git", "checkout", "-q", "HEAD", "--", "dvc.lock", "params.yaml")
+        (self.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
 
     def manifest(self, table: str) -> str:
         """The text of a table's manifest."""

@@ -26,7 +26,7 @@ def filter_stage(params: FilterParams, compute: ComputeParams) -> RowStage:
     prompt = read_prompt(Path(params.prompt))
     fp = fingerprint(
         revision=REVISION,
-        model=model_identity(params.model, params.revision),
+        model=model_identity(params.model, params.revision, "filter.revision"),
         prompt=prompt,
         labels=params.labels.model_dump(),
         dtype=params.dtype,

@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spatialgen.errors import InputError
-from spatialgen.grounding.pictures import View
-from spatialgen.grounding.publish import answered_rounds, box_rows, read_look
+from spatialgen.grounding.publish import answered_rounds, read_look
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.grounding.stage import ASKED, question
 from spatialgen.lake.ids import h64, row_id
@@ -103,8 +102,7 @@ def planted_rows(
     other captions name and its picture does not show."""
     if "{names}" not in prompt or not gold or not params.planted:
         return ASKED.empty_table()
-    known = asked.filter(pc.is_in(asked["row_id"], value_set=pa.array([*gold], pa.int64())))
-    rows = known.slice(0, params.planted).to_pylist()
+    rows = _known(asked, gold).slice(0, params.planted).to_pylist()
     everything = sorted({name for each in gold.values() for name in each.shown})
     planted = []
     for row in rows:
@@ -122,20 +120,17 @@ def planted_rows(
 
 
 def measure(
-    lake: Lake,
-    stage: RowStage,
-    gold: Mapping[int, Gold],
-    asked: Mapping[View, pa.Table],
-    planted: pa.Table,
-    params: AnnotateParams,
+    lake: Lake, stage: RowStage, gold: Mapping[int, Gold], planted: pa.Table, params: AnnotateParams
 ) -> BoxScores:
-    """Scores of the answers to the rows that gold knows, and to their planted names.
+    """Scores of lake/boxes in the rows that gold knows, and of the answers about planted names.
 
     What the caption names and gold knows counts; a row without an answer misses all of it.
     """
     scores = BoxScores()
-    for row in box_rows(lake, stage, known_rows(asked, gold), params):
-        scores.add(_by_name(row["objects"]), gold[row["row_id"]].named)
+    boxes = lake["boxes"].dataset().scanner(columns=["row_id", "objects"])
+    for batch in boxes.to_batches() if gold else ():
+        for row in _known(batch, gold).to_pylist():
+            scores.add(_by_name(row["objects"]), gold[row["row_id"]].named)
     for part in answered_rounds(lake, stage, planted):
         for row in part.to_pylist():
             answer, error = read_look(row, params)
@@ -145,13 +140,9 @@ def measure(
     return scores
 
 
-def known_rows(asked: Mapping[View, pa.Table], gold: Mapping[int, Gold]) -> dict[View, pa.Table]:
-    """The rows of `asked` that gold knows."""
-    keys = pa.array([*gold], pa.int64())
-    return {
-        view: table.filter(pc.is_in(table["row_id"], value_set=keys))
-        for view, table in asked.items()
-    }
+def _known(rows: Any, gold: Mapping[int, Gold]) -> Any:
+    """The rows, of a table or a batch, that gold knows."""
+    return rows.filter(pc.is_in(rows["row_id"], value_set=pa.array([*gold], pa.int64())))
 
 
 def _by_name(objects: Sequence[Mapping[str, Any]]) -> Boxes:

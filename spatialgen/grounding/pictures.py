@@ -7,7 +7,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar
 
 import lance
 import numpy as np
@@ -18,7 +18,6 @@ T = TypeVar("T")
 View = Literal["plain", "mirrored", "smaller"]
 """How a picture is shown: as it is, left and right exchanged, or at two thirds of its size."""
 
-VIEWS: tuple[View, ...] = get_args(View)
 SMALLER = 2 / 3
 MOST_THREADS = 8
 

@@ -28,6 +28,7 @@ from spatialgen.relations.words import (
 )
 
 Names = tuple[str, ...]
+MODIFIED = "MAND"  # parts that a noun phrase is made of: measures, modifiers, nouns, 的
 
 
 @dataclass(frozen=True)
@@ -136,10 +137,8 @@ class Clause:
     def _plural(self, noun: int) -> bool:
         """Whether a noun is counted as several: 两棵树."""
         begin = self._modified(noun)
-        return any(
-            token.part == "M" and token.text.startswith(PLURAL)
-            for token in self.tokens[begin:noun]
-        )  # fmt: skip
+        before = self.tokens[begin:noun]
+        return any(token.part == "M" and token.text.startswith(PLURAL) for token in before)
 
     def _objects(self, end: int, *, joined: bool) -> tuple[Names, int]:
         """The nouns that end there (the last, or two that are `joined`), and where they begin."""
@@ -153,9 +152,7 @@ class Clause:
 
     def _modified(self, noun: int) -> int:
         """Where the phrase of this noun begins: 在[婴儿车旁的石头]上, 在[铺着床单的床]上."""
-        begin = noun
-        while begin > 0 and self.parts[begin - 1] in "MAND":
-            begin -= 1
+        begin = len(self.parts[:noun].rstrip(MODIFIED))
         governor = self.parts.rfind("P", 0, noun)
         between = self.parts[governor + 1 : noun]
         if governor >= 0 and not re.search("[HWSC]|L(?!D)", between):
@@ -169,20 +166,18 @@ class Clause:
         """What is there: behind the position word, or before 在."""
         behind = self.parts[place + 1 :]
         if behind.startswith("D"):
-            return () if behind.startswith("DH") else self._nouns(place + 2)
+            return () if behind.startswith("DH") else self.nouns(place + 2)
         governed = start > 0 and self.parts[start - 1] == "P"
         if governed and (subjects := self._nouns_before(start - 1)):
             return subjects
-        return self._nouns(place + 1)
+        return self.nouns(place + 1)
 
-    def _nouns(self, start: int) -> Names:
+    def nouns(self, start: int) -> Names:
         """The heads of the first noun phrase from there on, and of those joined to it."""
         place = self._phrase(start)
         nouns: list[str] = []
         while place < len(self.tokens):
-            end = place
-            while end < len(self.tokens) and self.parts[end] in "MAND":
-                end += 1
+            end = self._run(place)
             heads = [token.text for token in self.tokens[place:end] if token.part == "N"]
             of_body = self.parts[:end].endswith("D") and self.parts[end : end + 1] == "B"
             if not heads or of_body or self.parts[end : end + 1] == "L":
@@ -212,26 +207,24 @@ class Clause:
         begin = marks[-1] + 1 if marks else 0
         if re.search("N.*[VZ].*N$", self.parts[begin:end]):
             return ()
-        return Clause(self.tokens[:end])._nouns(begin)
-
-    def nouns(self) -> Names:
-        """What the clause speaks of first."""
-        return self._nouns(0)
+        return Clause(self.tokens[:end]).nouns(begin)
 
     def _surrounding(self, place: int) -> "list[Relation | tuple[Kind, Names]]":
         """一群人围着桌子."""
         behind = place + 1
         while behind < len(self.tokens) and self.parts[behind] in "VZP":
             behind += 1
-        (objects, subjects) = Clause(self.tokens[behind:])._first(), self._nouns_before(place)
+        objects, subjects = Clause(self.tokens[behind:])._first(), self._nouns_before(place)
         return [Relation("around", name, objects[:1]) for name in subjects if objects]
 
     def _first(self) -> Names:
         """The head of the phrase that begins here, though a position word may follow."""
-        end = 0
-        while end < len(self.tokens) and self.parts[end] in "MAND":
-            end += 1
-        return tuple(token.text for token in self.tokens[:end] if token.part == "N")[-1:]
+        run = self.tokens[: self._run(0)]
+        return tuple(token.text for token in run if token.part == "N")[-1:]
+
+    def _run(self, start: int) -> int:
+        """Where the nouns from there on, and what modifies them, end."""
+        return start + len(self.parts[start:]) - len(self.parts[start:].lstrip(MODIFIED))
 
 
 def _related(kind: Kind, subject: str, objects: Names) -> list[Relation]:
@@ -260,9 +253,7 @@ def _among_places(places: Sequence[Place], clauses: Sequence[Clause]) -> list[Re
         if partner is None:
             continue
         paired |= {first, partner}
-        found += [
-            Relation(first.kind, a, (b,)) for a in first.subjects for b in partner.subjects
-        ]  # fmt: skip
+        found += [Relation(first.kind, a, (b,)) for a in first.subjects for b in partner.subjects]
         for middle in places:
             if middle.kind in ("between", "center") and middle not in paired:
                 paired.add(middle)
@@ -287,7 +278,7 @@ def _alone(place: Place, clauses: Sequence[Clause]) -> list[Relation]:
         return []
     before = clauses[place.clause - 1]
     stated = [each for each in before.statements() if isinstance(each, Relation) and each.objects]
-    of = before.nouns()
+    of = before.nouns(0)
     if len(stated) == 1:
         (last,) = stated
         of = last.objects if _is_opposite(last.kind, place.kind) else (last.subject,)

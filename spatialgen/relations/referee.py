@@ -21,9 +21,7 @@ def judge(caption: str, objects: Mapping[str, Sequence[BBox]]) -> list[Verdict]:
 
     A name is looked up as it stands; failing that, as one that means the same.
     """
-    return [
-        Verdict(each, _agrees(each, objects)) for each in read_caption(caption).relations
-    ]  # fmt: skip
+    return [Verdict(each, _agrees(each, objects)) for each in read_caption(caption).relations]
 
 
 def _agrees(relation: Relation, objects: Mapping[str, Sequence[BBox]]) -> bool | None:

@@ -68,7 +68,7 @@ def cone(relation: str, a: BBox, b: BBox) -> bool:
     }[relation]  # fmt: skip
 
 
-def nsr1k(folder: Path) -> dict[str, Any]:
+def measure_nsr1k(folder: Path) -> dict[str, Any]:
     rows = [
         row
         for name in ("spatial.train.json", "spatial.val.json")
@@ -109,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     figures: dict[str, Any] = {"sample_world": sample_world(options.views)}
     if options.nsr1k:
-        figures["nsr1k"] = nsr1k(options.nsr1k)
+        figures["nsr1k"] = measure_nsr1k(options.nsr1k)
     shares = figures["sample_world"]
     bars = {
         "true boxes >= 0.97": shares["true"]["value"] >= 0.97,

@@ -17,6 +17,15 @@ from spatialgen.sample.tokenizer import common_characters, make_tokenizer
 from tests.conftest import REPOSITORY
 
 RUBRIC = (REPOSITORY / "spatialgen" / "captions" / "rubric.txt").read_text(encoding="utf-8")
+TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "initializer_range": 0.3,
+}
 LABELS = {"strong": "A", "weak": "B", "none": "C"}
 
 
@@ -27,17 +36,8 @@ def tiny_tokenizer() -> PreTrainedTokenizerBase:
 
 def tiny_qwen2(**options: Any) -> Qwen2ForCausalLM:
     """A Qwen2 for `tiny_tokenizer`; weights large enough that captions differ."""
-    chosen: dict[str, Any] = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 1024,
-        "initializer_range": 0.3,
-    }
     torch.manual_seed(0)
-    config = Qwen2Config(vocab_size=len(tiny_tokenizer()), **(chosen | options))
+    config = Qwen2Config(vocab_size=len(tiny_tokenizer()), **(TINY | options))
     model = Qwen2ForCausalLM(config)
     model.train(False)
     return model

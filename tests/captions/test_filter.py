@@ -176,21 +176,25 @@ def test_a_folder_is_its_content_wherever_it_is(model: Path, tmp_path: Path) -> 
     (tmp_path / "a").mkdir()
     for path in model.iterdir():
         (tmp_path / "a" / path.name).write_bytes(path.read_bytes())
-    assert model_identity(str(model), None) == model_identity(str(tmp_path / "a"), "ignored")
+    assert model_identity(str(model), None, "filter.revision") == model_identity(
+        str(tmp_path / "a"), "ignored", "filter.revision"
+    )
     with (tmp_path / "a" / "config.json").open("a") as file:
         file.write(" ")
-    assert model_identity(str(model), None) != model_identity(str(tmp_path / "a"), None)
+    assert model_identity(str(model), None, "filter.revision") != model_identity(
+        str(tmp_path / "a"), None, "filter.revision"
+    )
 
 
 @pytest.mark.parametrize("model", ["/no/such/folder", "nothing", "a/b/c"])
 def test_a_model_that_is_nowhere_is_one_clear_error(model: str) -> None:
     with pytest.raises(ParamsError, match="neither a folder nor a hub id"):
-        model_identity(model, None)
+        model_identity(model, None, "filter.revision")
 
 
 def test_a_hub_id_needs_its_revision() -> None:
     with pytest.raises(ParamsError, match="needs its revision; set the commit"):
-        model_identity("Qwen/Qwen2.5-7B-Instruct", None)
+        model_identity("Qwen/Qwen2.5-7B-Instruct", None, "filter.revision")
 
 
 def test_selecting_anew_judges_nothing(lake: Lake, params: FilterParams) -> None:

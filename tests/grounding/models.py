@@ -15,16 +15,8 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from spatialgen.sample.tokenizer import common_characters, make_vision_tokenizer
+from tests.captions.models import TINY
 
-TEXT = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-    "initializer_range": 0.3,
-}
 FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 
 
@@ -35,7 +27,7 @@ def save_tiny(folder: Path, family: str) -> Path:
     rope = {"rope_type": "default", "rope_theta": 1000.0, "mrope_section": [1, 1, 2]}
     common: dict[str, Any] = {
         "text_config": {
-            **TEXT,
+            **TINY,
             "vocab_size": len(tokenizer),
             "rope_parameters": rope,
             "bos_token_id": None,

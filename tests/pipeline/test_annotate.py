@@ -1,11 +1,7 @@
 """Stage annotate as its users drive it: what is asked again and what is not, kills, pictures."""
 
-import contextlib
 import json
-import os
 import re
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -28,16 +24,6 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def query(project: Project, text: str) -> list[dict[str, object]]:
-    done = project.run("spatialgen", "sql", text, "--format", "json")
-    found: list[dict[str, object]] = json.loads(done.stdout)
-    return found
-
-
-def number(project: Project, text: str) -> int:
-    return int(str(query(project, text)[0]["n"]))
-
-
 def stored(memo: Path) -> int:
     """Answers that are committed."""
     try:
@@ -46,21 +32,15 @@ def stored(memo: Path) -> int:
         return 0
 
 
-def back(project: Project) -> None:
-    project.run("git", "checkout", "-q", ".")
-    project.run("git", "clean", "-fdq")
-    project.run("dvc", "checkout")
-
-
 def test_every_downloaded_row_has_its_boxes_and_the_numbers_add_up(annotated: Project) -> None:
     metrics = json.loads((annotated.root / "metrics" / "annotate.json").read_text())
-    assert metrics["rows"] == number(
-        annotated, "select count(*) as n from downloads where status = 'ok'"
+    assert metrics["rows"] == annotated.number(
+        "select count(*) as n from downloads where status = 'ok'"
     )
     assert metrics["rows"] == json.loads(annotated.manifest("boxes"))["rows"] > 100
     lost = "select count(*) as n from boxes anti join images using (sha256)"
-    assert number(annotated, lost) == 0
-    assert metrics["objects"] == number(annotated, "select sum(len(objects)) as n from boxes")
+    assert annotated.number(lost) == 0
+    assert metrics["objects"] == annotated.number("select sum(len(objects)) as n from boxes")
     assert metrics["truth"]["mean_iou"]["value"] > 0.7
     assert metrics["truth"]["false_box_rate"]["n"] == 20
     assert metrics["spatial_agree"]["value"] > 0.9
@@ -77,45 +57,42 @@ def test_a_second_repro_does_nothing(annotated: Project) -> None:
 
 def test_what_the_model_waits_for_pictures_is_in_the_runs(annotated: Project) -> None:
     text = "select device_s, waited_s from runs where stage = 'annotate' and rows_computed > 100"
-    run = query(annotated, text)[0]
+    run = annotated.query(text)[0]
     assert float(str(run["device_s"])) > 0
     assert 0 <= float(str(run["waited_s"])) < float(str(run["device_s"]))
 
 
 def test_a_threshold_asks_nothing_and_comes_back(annotated: Project) -> None:
-    before, stored = annotated.manifest("boxes"), number(annotated, STORED)
+    before, stored = annotated.manifest("boxes"), annotated.number(STORED)
     annotated.run("dvc", "exp", "run", "-S", "annotate.min_area=0.08")
-    assert (number(annotated, ASKED), number(annotated, STORED)) == (0, stored)
+    assert (annotated.number(ASKED), annotated.number(STORED)) == (0, stored)
     assert annotated.manifest("boxes") != before
     small = """select count(*) as n from (select unnest(objects).bbox as b from boxes)
                where (b[3] - b[1]) * (b[4] - b[2]) < 0.0799"""
-    assert number(annotated, small) == 0
-    back(annotated)
+    assert annotated.number(small) == 0
+    annotated.back()
     assert annotated.manifest("boxes") == before
 
 
 def test_a_second_look_pays_only_itself(annotated: Project) -> None:
-    questions = number(annotated, "select count(*) as n from boxes where error is null")
+    questions = annotated.number("select count(*) as n from boxes where error is null")
     annotated.run("dvc", "exp", "run", "-S", "annotate.passes=2")
-    assert 0 < number(annotated, ASKED) <= questions
-    (levels,) = query(annotated, "select count(self_iou) as n, median(self_iou) as iou from boxes")
+    assert 0 < annotated.number(ASKED) <= questions
+    (levels,) = annotated.query("select count(self_iou) as n, median(self_iou) as iou from boxes")
     assert int(str(levels["n"])) > 0.9 * questions
     assert float(str(levels["iou"])) > 0.7
-    back(annotated)
+    annotated.back()
 
 
 @pytest.mark.slow  # tests/grounding/test_annotate.py has it in the small
 def test_more_rows_ask_only_themselves(annotated: Project, tmp_path: Path) -> None:
-    annotated.run("git", "clone", "-q", str(annotated.root), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    clone.run("dvc", "cache", "dir", "--local", str(annotated.root / ".dvc" / "cache"))
-    clone.run("dvc", "checkout")
+    clone = annotated.clone(tmp_path / "clone")
     clone.set_params(take="[strong]", planted=0)
     clone.run("dvc", "repro")
-    fewer = number(clone, STORED)
+    fewer = clone.number(STORED)
     clone.set_params(take="[strong, weak]")
     clone.run("dvc", "repro")
-    assert 0 < number(clone, ASKED) == number(clone, STORED) - fewer
+    assert 0 < clone.number(ASKED) == clone.number(STORED) - fewer
     assert clone.manifest("boxes") == annotated.manifest("boxes")
 
 
@@ -124,32 +101,21 @@ def test_killed_it_goes_on_and_ends_like_the_clean_run(annotated: Project) -> No
     memo = annotated.root / ".lake" / "store" / "annotate.lance"
     memo.rename(annotated.root / "kept.lance")
     for kill in range(2):
-        process = subprocess.Popen(
-            annotated.resolve("dvc", "repro", "-f", "-s", "annotate"),
-            cwd=annotated.root,
-            env=annotated.environment(),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = annotated.start("dvc", "repro", "-f", "-s", "annotate")
         deadline = time.monotonic() + 120
         while kill == 0 and stored(memo) == 0:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         time.sleep(0 if kill == 0 else 6)  # the second time: while the model loads
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        (annotated.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
-        annotated.run("git", "checkout", "-q", "--", "dvc.lock")
+        annotated.kill(process)
     committed = stored(memo)
     assert committed > 0
     annotated.run("dvc", "repro", "-f", "-s", "annotate")
     assert annotated.manifest("boxes") == clean, "digest and all"
-    assert number(annotated, ASKED) == number(annotated, STORED) - committed > 0, "the rest alone"
-    assert number(annotated, "select count(*) - count(distinct key) as n from store.annotate") == 0
+    assert annotated.number(ASKED) == annotated.number(STORED) - committed > 0, "the rest alone"
+    assert annotated.number("select count(*) - count(distinct key) as n from store.annotate") == 0
     (annotated.root / "kept.lance").rename(annotated.root / ".lake" / "kept.lance")
-    back(annotated)
+    annotated.back()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +145,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(
 
 
 def test_show_draws_a_row_and_a_sheet(annotated: Project, tmp_path: Path) -> None:
-    (row,) = query(annotated, "select min(row_id) as id from boxes")
+    (row,) = annotated.query("select min(row_id) as id from boxes")
     assert int(str(row["id"])) < 0, "a negative row id is no option"
     done = annotated.run("spatialgen", "show", str(row["id"]), "--out", str(tmp_path / "one.png"))
     assert f"drawn in {tmp_path / 'one.png'}" in done.stderr
@@ -216,11 +182,8 @@ def test_estimate_knows_what_is_answered(annotated: Project) -> None:
 
 @pytest.mark.slow  # tests/grounding/test_annotate.py has it in the small
 def test_a_clone_that_pulled_asks_nothing_again(annotated: Project, tmp_path: Path) -> None:
-    annotated.run("git", "clone", "-q", str(annotated.root), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    clone.run("dvc", "cache", "dir", "--local", str(annotated.root / ".dvc" / "cache"))
-    clone.run("dvc", "checkout")
+    clone = annotated.clone(tmp_path / "clone")
     said = clone.run("spatialgen", "store", "seed").stdout
     assert re.search(r"annotate: [1-9]\d* answers added", said)
     clone.run("dvc", "exp", "run", "-S", "annotate.min_area=0.01", "-S", "annotate.planted=0")
-    assert number(clone, ASKED) == 0
+    assert clone.number(ASKED) == 0

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from tests.conftest import Project, make_project
 
 ASKED = "select rows_computed as n from runs where stage = 'download' order by started desc limit 1"
+RAN = ("sample", "candidates", "filter", "download")
 
 
 @pytest.fixture(scope="module")
@@ -21,22 +20,6 @@ def downloaded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.run("dvc", "repro", "download")
     project.commit("first run")
     return project
-
-
-def query(project: Project, text: str, *options: str) -> list[dict[str, object]]:
-    done = project.run("spatialgen", "sql", text, "--format", "json", *options)
-    found: list[dict[str, object]] = json.loads(done.stdout)
-    return found
-
-
-def number(project: Project, text: str, *options: str) -> int:
-    return int(str(query(project, text, *options)[0]["n"]))
-
-
-def back(project: Project) -> None:
-    project.run("git", "checkout", "-q", ".")
-    project.run("git", "clean", "-fdq")
-    project.run("dvc", "checkout", "sample", "candidates", "filter", "download")
 
 
 def metrics(project: Project) -> dict[str, int]:
@@ -61,14 +44,14 @@ def servers() -> list[str]:
 def test_the_numbers_add_up_and_failures_are_rows(downloaded: Project) -> None:
     counted = metrics(downloaded)
     spatial = "select count(*) as n from captions where spatial_type in ('strong', 'weak')"
-    assert counted["rows"] == number(downloaded, spatial) > 100
+    assert counted["rows"] == downloaded.number(spatial) > 100
     assert counted["rows"] == counted["ok"] + counted["permanent"] + counted["transient"]
     assert sum(counted["reasons"].values()) == counted["rows"] - counted["ok"]  # type: ignore[attr-defined]
     assert "gone" in counted["reasons"]  # type: ignore[operator]
     assert counted["images"] == json.loads(downloaded.manifest("images"))["rows"]
     lost = "select count(*) as n from downloads anti join images using (sha256) where status = 'ok'"
-    assert number(downloaded, lost) == 0
-    for reason in query(downloaded, "queries/download_reasons.sql"):
+    assert downloaded.number(lost) == 0
+    for reason in downloaded.query("queries/download_reasons.sql"):
         assert reason["urls"]
     assert servers() == [], "each ends with its stage"
 
@@ -81,16 +64,16 @@ def test_a_second_repro_does_nothing(downloaded: Project) -> None:
 def test_a_selection_fetches_nothing_and_comes_back(downloaded: Project) -> None:
     before = downloaded.manifest("images")
     downloaded.run("dvc", "exp", "run", "download", "-S", "download.min_side=64")
-    assert number(downloaded, ASKED) == 0
+    assert downloaded.number(ASKED) == 0
     assert downloaded.manifest("images") != before
-    assert number(downloaded, "select min(least(width, height)) as n from images") == 64
-    back(downloaded)
+    assert downloaded.number("select min(least(width, height)) as n from images") == 64
+    downloaded.back(*RAN)
     assert downloaded.manifest("images") == before
 
 
 @pytest.mark.slow
 def test_parallel_experiments_have_a_server_each(downloaded: Project) -> None:
-    stored = number(downloaded, "select count(*) as n from store.download")
+    stored = downloaded.number("select count(*) as n from store.download")
     for name, attempt in (("second", 2), ("third", 3)):
         run = (
             "dvc",
@@ -112,11 +95,11 @@ def test_parallel_experiments_have_a_server_each(downloaded: Project) -> None:
         assert time.monotonic() < deadline, shown
         time.sleep(1)
     assert shown.count("Success") == 2, shown
-    transient = number(downloaded, "select count(*) as n from downloads where status = 'transient'")
+    transient = downloaded.number("select count(*) as n from downloads where status = 'transient'")
     for name in ("second", "third"):
-        rows = number(downloaded, "select count(*) as n from downloads", "--at", name)
+        rows = downloaded.number("select count(*) as n from downloads", "--at", name)
         assert rows == metrics(downloaded)["rows"]
-    more = number(downloaded, "select count(*) as n from store.download") - stored
+    more = downloaded.number("select count(*) as n from store.download") - stored
     assert 0 <= more <= 2 * transient, "only what had failed for a passing reason was asked"
     assert servers() == []
 
@@ -127,32 +110,22 @@ def test_killed_with_its_group_it_goes_on_and_leaves_no_server(downloaded: Proje
         (downloaded.root / ".lake" / "store" / f"{name}.lance").rename(
             downloaded.root / f"{name}.kept"
         )
-    process = subprocess.Popen(
-        downloaded.resolve("dvc", "repro", "-f", "-s", "download"),
-        cwd=downloaded.root,
-        env=downloaded.environment(),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = downloaded.start("dvc", "repro", "-f", "-s", "download")
     deadline = time.monotonic() + 60
     while not servers():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    downloaded.kill(process)
     deadline = time.monotonic() + 10
     while servers():
         assert time.monotonic() < deadline, "the server ends with the stage"
         time.sleep(0.1)
-    (downloaded.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
-    downloaded.run("git", "checkout", "-q", "--", "dvc.lock")
     downloaded.run("dvc", "repro", "-f", "-s", "download")
     assert (downloaded.manifest("downloads"), downloaded.manifest("images")) == clean
     for name in ("download", "images"):
         (downloaded.root / f"{name}.kept").rename(downloaded.root / ".lake" / f"{name}.kept")
-    back(downloaded)
+    downloaded.back(*RAN)
 
 
 def test_probe_and_estimate_reach_the_server(downloaded: Project) -> None:

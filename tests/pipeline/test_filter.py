@@ -1,13 +1,9 @@
 """Stage filter as its users drive it: what is asked again and what is not, kills, experiments."""
 
-import contextlib
 import csv
 import json
-import os
 import random
 import re
-import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from spatialgen.lake.schemas import PROBABILITIES
 from tests.conftest import Project, make_project
 
 ASKED = "select rows_computed as n from runs where stage = 'filter' order by started desc limit 1"
+RAN = ("sample", "candidates", "filter")
 
 
 @pytest.fixture(scope="module")
@@ -26,17 +23,6 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.run("dvc", "repro", "filter")
     project.commit("first run")
     return project
-
-
-def number(project: Project, text: str, *at: str) -> int:
-    done = project.run("spatialgen", "sql", text, "--format", "json", *at)
-    return int(json.loads(done.stdout)[0]["n"])
-
-
-def back(project: Project) -> None:
-    project.run("git", "checkout", "-q", ".")
-    project.run("git", "clean", "-fdq")
-    project.run("dvc", "checkout", "sample", "candidates", "filter")
 
 
 def metrics(project: Project) -> dict[str, object]:
@@ -50,8 +36,8 @@ def test_every_candidate_is_judged_and_the_numbers_add_up(judged: Project) -> No
     assert counts["rows"] == manifest["rows"] == json.loads(judged.manifest("candidates"))["rows"]
     assert counts["rows"] == sum(int(str(counts[k])) for k in ("strong", "weak", "none", "failed"))
     apart = "select count(*) as n from candidates anti join captions using (row_id, url, caption)"
-    assert number(judged, apart) == 0
-    assert number(judged, "select count(*) as n from captions where error is not null") == 0
+    assert judged.number(apart) == 0
+    assert judged.number("select count(*) as n from captions where error is not null") == 0
 
 
 def test_the_shipped_model_knows_the_sample_world(judged: Project) -> None:
@@ -64,39 +50,39 @@ def test_the_shipped_model_knows_the_sample_world(judged: Project) -> None:
 
 
 def test_only_the_threshold_changes_and_nothing_is_asked(judged: Project) -> None:
-    stored = number(judged, "select count(*) as n from store.filter")
+    stored = judged.number("select count(*) as n from store.filter")
     before = judged.manifest("captions")
     judged.run("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.999")
-    assert number(judged, ASKED) == 0
-    assert number(judged, "select count(*) as n from store.filter") == stored
+    assert judged.number(ASKED) == 0
+    assert judged.number("select count(*) as n from store.filter") == stored
     assert judged.manifest("captions") != before
-    back(judged)
+    judged.back(*RAN)
     assert judged.manifest("captions") == before
 
 
 def test_a_changed_prompt_asks_all_again_and_going_back_asks_nothing(judged: Project) -> None:
-    questions = number(judged, "select count(distinct caption) as n from captions")
+    questions = judged.number("select count(distinct caption) as n from captions")
     prompt = judged.root / "spatialgen" / "captions" / "rubric.txt"
     text = prompt.read_text(encoding="utf-8")
     prompt.write_text(text.replace("只回答", "请只回答"), encoding="utf-8")
     judged.run("dvc", "repro", "-s", "filter")
-    assert number(judged, ASKED) == questions
+    assert judged.number(ASKED) == questions
     prompt.write_text(text, encoding="utf-8")
     judged.run("dvc", "repro", "-f", "-s", "filter")
-    assert number(judged, ASKED) == 0
+    assert judged.number(ASKED) == 0
     assert judged.run("git", "status", "--porcelain").stdout == "", "the very tables of before"
 
 
 @pytest.mark.slow  # tests/captions/test_filter.py has it in the small
 def test_a_raised_revision_asks_all_again(judged: Project) -> None:
-    questions = number(judged, "select count(distinct caption) as n from captions")
+    questions = judged.number("select count(distinct caption) as n from captions")
     code = judged.root / "spatialgen" / "captions" / "filter.py"
     text, changed = re.subn(r"^REVISION = \d+", "REVISION = 99", code.read_text(), flags=re.M)
     assert changed == 1
     code.write_text(text)
     judged.run("dvc", "repro", "-s", "filter")
-    assert number(judged, ASKED) == questions
-    back(judged)
+    assert judged.number(ASKED) == questions
+    judged.back(*RAN)
 
 
 def test_more_rows_ask_only_themselves(judged: Project) -> None:
@@ -110,16 +96,16 @@ def test_more_rows_ask_only_themselves(judged: Project) -> None:
         writer.writerow(["url", "caption"])
         writer.writerows([f"http://new/{n}", f"第{n}只猫在狗的左边"] for n in range(30))
     judged.run("dvc", "exp", "run", "filter", "-S", f"candidates.csv={folder}")
-    assert number(judged, ASKED) == 30
-    back(judged)
+    assert judged.number(ASKED) == 30
+    judged.back(*RAN)
 
 
 @pytest.mark.slow
 def test_experiments_elsewhere_share_the_store(judged: Project) -> None:
     run = ("dvc", "exp", "run", "filter", "-S")
-    stored = number(judged, "select count(*) as n from store.filter")
+    stored = judged.number("select count(*) as n from store.filter")
     judged.run(*run, "filter.min_probability=0.2", "-n", "apart", "--temp")
-    assert number(judged, ASKED) == 0
+    assert judged.number(ASKED) == 0
     for name, least in (("first", 0.3), ("second", 0.7)):
         judged.run(*run, f"filter.min_probability={least}", "-n", name, "--queue")
     judged.run("dvc", "queue", "start", "-j", "2")
@@ -127,11 +113,11 @@ def test_experiments_elsewhere_share_the_store(judged: Project) -> None:
     while not re.fullmatch(r"(?s)(?!.*(Queued|Running)).*Success.*Success.*", queue(judged)):
         assert time.monotonic() < deadline, queue(judged)
         time.sleep(1)
-    assert number(judged, "select count(*) as n from store.filter") == stored
+    assert judged.number("select count(*) as n from store.filter") == stored
     text = """select count(*) as n from captions
               where (spatial_type <> 'none') <> (p_strong::double + p_weak::double >= {})"""
     for name, least in (("apart", 0.2), ("first", 0.3), ("second", 0.7)):
-        assert number(judged, text.format(least), "--at", name) == 0
+        assert judged.number(text.format(least), "--at", name) == 0
     assert judged.run("git", "status", "--porcelain").stdout == "", "the workspace did not move"
 
 
@@ -145,38 +131,22 @@ def test_two_runs_that_ask_the_same_at_once_publish_the_right_rows(
     """Two clones with one store, which starts empty."""
     clones = []
     for name in ("one", "two"):
-        judged.run("git", "clone", "-q", str(judged.root), str(tmp_path / name))
-        clone = Project(tmp_path / name)
-        clone.run("dvc", "cache", "dir", "--local", str(judged.root / ".dvc" / "cache"))
-        clone.run("dvc", "checkout", "sample", "candidates", "filter")
-        clones.append(clone)
-    store = {"SPATIALGEN_STORE": str(tmp_path / "store")}
-    running = [
-        subprocess.Popen(
-            clone.resolve("dvc", "repro", "-f", "-s", "filter"),
-            cwd=clone.root,
-            env=clone.environment(**store),
-            stdout=subprocess.DEVNULL,
-        )
-        for clone in clones
-    ]
+        clones.append(judged.clone(tmp_path / name, *RAN))
+    store, command = str(tmp_path / "store"), ("dvc", "repro", "-f", "-s", "filter")
+    running = [clone.start(*command, SPATIALGEN_STORE=store) for clone in clones]
     assert [process.wait() for process in running] == [0, 0]
     for clone in clones:
         assert same_judgement(clone, judged)
 
 
 def test_a_clone_that_pulled_asks_nothing_again(judged: Project, tmp_path: Path) -> None:
-    judged.run("git", "clone", "-q", str(judged.root), str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone")
-    clone.run("dvc", "cache", "dir", "--local", str(judged.root / ".dvc" / "cache"))
-    clone.run("dvc", "checkout", "sample", "candidates", "filter")
-    questions = number(clone, "select count(distinct caption) as n from captions")
+    clone = judged.clone(tmp_path / "clone", *RAN)
+    questions = clone.number("select count(distinct caption) as n from captions")
     assert f"filter: {questions} answers added" in clone.run("spatialgen", "store", "seed").stdout
     assert "filter: 0 answers added" in clone.run("spatialgen", "store", "seed").stdout
     clone.run("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.9")
-    assert number(clone, ASKED) == 0
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "sample", "candidates", "filter")
+    assert clone.number(ASKED) == 0
+    clone.back(*RAN)
     clone.set_params(filter__prompt="README.md")
     assert "no answers added" in clone.run("spatialgen", "store", "seed").stdout
 
@@ -206,27 +176,15 @@ def test_ten_kills_then_repro_or_an_experiment_give_the_clean_run(tmp_path: Path
     rng = random.Random(3)
     experiment = ("dvc", "exp", "run", "filter", "-S", "filter.min_probability=0.5")
     for kill in range(10):
-        process = subprocess.Popen(
-            killed.resolve(*(experiment if kill % 2 else ("dvc", "repro", "filter"))),
-            cwd=killed.root,
-            env=killed.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = killed.start(*(experiment if kill % 2 else ("dvc", "repro", "filter")))
         time.sleep(rng.uniform(1.5, 9))
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        # What DVC itself writes in place: see the README's pitfalls.
-        killed.run("git", "checkout", "-q", "HEAD", "--", "dvc.lock", "params.yaml")
-        (killed.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+        killed.kill(process)
     killed.run(*experiment)
     assert killed.manifest("captions") == clean.manifest("captions"), "digest and all"
     distinct = "select count(*) - count(distinct key) as n from store.filter"
-    assert number(killed, distinct) == 0
-    assert number(killed, "select count(*) as n from store.filter") == number(
-        clean, "select count(*) as n from store.filter"
+    assert killed.number(distinct) == 0
+    assert killed.number("select count(*) as n from store.filter") == clean.number(
+        "select count(*) as n from store.filter"
     )
 
 
@@ -256,7 +214,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(
     assert changed != text
     params.write_text(changed, encoding="utf-8")
     done = judged.run("python", "-m", "pipeline.filter", check=False)
-    back(judged)
+    judged.back(*RAN)
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -265,7 +223,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(
 def test_no_gold_is_no_figure(judged: Project) -> None:
     judged.run("dvc", "exp", "run", "filter", "-S", "filter.gold=null")
     assert set(metrics(judged)) == {"rows", "strong", "weak", "none", "failed"}
-    back(judged)
+    judged.back(*RAN)
 
 
 def test_a_target_stops_early(judged: Project) -> None:
@@ -282,7 +240,7 @@ def test_a_target_stops_early(judged: Project) -> None:
         "filter.gold=null",
     )
     assert metrics(judged)["rows"] == json.loads(judged.manifest("candidates"))["rows"]
-    back(judged)
+    judged.back(*RAN)
 
 
 def test_the_command_line_forecasts_watches_and_exports(judged: Project, tmp_path: Path) -> None:

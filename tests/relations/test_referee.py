@@ -12,8 +12,7 @@ from spatialgen.relations.referee import judge, spatial_agree
 from spatialgen.sample.annotator_data import shown_objects
 from spatialgen.sample.world.captions import make_situation
 from spatialgen.sample.world.view import seeded, show
-from tests.benchmarks.referee import SIDEWAYS, mirrored, nsr1k
-from tests.conftest import DATA
+from tests.benchmarks.referee import SIDEWAYS, measure_nsr1k, mirrored
 
 PLACES, SIDES = st.integers(0, 64), st.integers(6, 64)  # of 128, so that sums are exact
 BOXES = st.tuples(PLACES, PLACES, SIDES, SIDES).map(
@@ -41,9 +40,8 @@ def test_true_boxes_agree_and_mirrored_ones_do_not(kind):
     assert found["mirrored"][True] <= 0.05 * found["mirrored"].total()
 
 
-@pytest.mark.skipif(not (DATA / "nsr1k").exists(), reason="no NSR-1K; set SPATIALGEN_TEST_DATA")
-def test_real_boxes_agree_with_their_relation():
-    figures = nsr1k(DATA / "nsr1k")
+def test_real_boxes_agree_with_their_relation(nsr1k):
+    figures = measure_nsr1k(nsr1k)
     for relation in ("left", "right", "top", "bottom"):
         assert figures[relation]["referee"]["value"] > 0.95, relation
         assert figures[relation]["swapped"]["value"] < 0.2, relation
