@@ -3,8 +3,8 @@
 Rows with an equal caption, or an equal picture or perceptual hash, belong to one group. Every
 caption and every picture hash has a bucket of its own, from its md5 and the salt; a group takes the
 highest bucket of its members, test before val before train. Nothing else decides: not the order of
-rows, not an earlier split. So more rows, or a link that they make, move a row towards test and never
-away from it, and what a model was tested on stays unseen.
+rows, not an earlier split. So more rows, or a link that they make, move a row towards test and
+never away from it, and what a model was tested on stays unseen.
 
 A row has two members, so a bucket is drawn with the chance that makes a row on its own test with
 probability `test`. Hashes that more than `max_group` rows share (blank pictures, stock captions) do
@@ -113,7 +113,7 @@ def _rank(params: SplitParams) -> str:
 
 def _join_groups(connection: duckdb.DuckDBPyConnection) -> bool:
     """Give linked rows the lowest group among them, then each group the one that its first row has
-    meanwhile; whether anything changed. Doubling what is reached, so long chains take few rounds."""
+    meanwhile; whether anything changed. What is reached doubles, so long chains take few rounds."""
     connection.execute(
         """
         create or replace table joined as
