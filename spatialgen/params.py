@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spatialgen.errors import ParamsError
 
@@ -109,6 +109,21 @@ class AnnotateParams(Section):
     )  # raise it to ask again what failed for a passing reason
 
 
+class SplitParams(Section):
+    """Which rows train, validate and test."""
+
+    val: float = Field(ge=0, lt=1)  # share of the rows that share nothing with others
+    test: float = Field(ge=0, lt=1)  # likewise; groups are in test more often than single rows
+    salt: str = Field(min_length=1)  # another one draws another split
+    max_group: int = Field(ge=1, strict=True)  # a hash that more rows share does not link them
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> "SplitParams":
+        if self.val + self.test >= 1:
+            raise ValueError(f"val {self.val} and test {self.test} leave nothing to train on")
+        return self
+
+
 Target = Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$")]
 
 
@@ -137,6 +152,7 @@ class Params(Section):
     filter: FilterParams
     download: DownloadParams
     annotate: AnnotateParams
+    split: SplitParams
     compute: ComputeParams
 
 

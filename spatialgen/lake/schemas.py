@@ -216,8 +216,22 @@ BOXES = TableSpec(
     ),
 )
 
+SPLITS = TableSpec(
+    name="splits",
+    stage="split",
+    key=("row_id",),
+    classes=("split",),
+    schema=pa.schema(
+        [
+            ROW_ID,
+            column("group_id", pa.int64(), "lowest row_id of the rows it is linked to, or its own"),
+            column("split", pa.string(), "train, val or test; a group is in one of them"),
+        ]
+    ),
+)
+
 TABLES: dict[str, TableSpec] = {
-    spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES, DOWNLOADS, BOXES)
+    spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES, DOWNLOADS, BOXES, SPLITS)
 }
 
 RUNS_SCHEMA = pa.schema(
