@@ -53,7 +53,7 @@ def _batches(
     connection: duckdb.DuckDBPyConnection, params: SplitParams
 ) -> Iterator[pa.RecordBatch]:
     split_rows(connection, params)
-    reader = connection.execute(
+    reader = connection.sql(
         "select row_id, group_id, split from split_row order by row_id"
     ).to_arrow_reader(BATCH_ROWS)
     for batch in reader:
