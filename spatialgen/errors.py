@@ -5,6 +5,7 @@ SpatialgenError
 ├── InputError     the user's own files: missing, empty, headerless    (also a ValueError)
 ├── QueryError     SQL that does not run or may not run                (also a ValueError)
 ├── RowsError      a row stage fails whatever row it is given
+├── CheckError     a check of the tables fails
 ├── LakeError      a table is missing, or apart from its manifest
 └── DiskFullError  no space left
 
@@ -32,6 +33,10 @@ class QueryError(SpatialgenError, ValueError):
 
 class RowsError(SpatialgenError):
     """A row stage cannot answer, and not because of a row."""
+
+
+class CheckError(SpatialgenError):
+    """The tables break a rule of queries/checks, so nothing should train on them."""
 
 
 class LakeError(SpatialgenError):

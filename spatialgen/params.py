@@ -124,6 +124,14 @@ class SplitParams(Section):
         return self
 
 
+class CheckParams(Section):
+    """What must hold before anything trains."""
+
+    queries: str = Field(min_length=1)  # folder of checks
+    offenders: int = Field(ge=1, le=1000, strict=True)  # offending rows kept of each
+    warn: list[str]  # names of checks that warn and stop nothing
+
+
 Target = Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$")]
 
 
@@ -153,6 +161,7 @@ class Params(Section):
     download: DownloadParams
     annotate: AnnotateParams
     split: SplitParams
+    check: CheckParams
     compute: ComputeParams
 
 

@@ -41,13 +41,14 @@ def sql(
     ] = None,
 ) -> None:
     """Query every table, store.*, runs and metrics; read-only."""
-    from spatialgen.lake.history import Revision
+    from spatialgen.lake.history import Revision, committed
     from spatialgen.lake.lake import Lake
     from spatialgen.lake.sql import run_query
 
-    lake = Lake()
+    lake, text = Lake(), _read_query(query)
     snapshot = lake if at is None else Revision(lake, at)
-    for table in run_query(snapshot, _read_query(query), _parse_params(param or [])):
+    others = {"committed": committed(lake)} if "committed." in text else {}
+    for table in run_query(snapshot, text, _parse_params(param or []), others):
         print_table(table, format)
 
 

@@ -13,6 +13,7 @@ from spatialgen.lake.lake import DOCUMENT_FOLDERS, Lake
 from spatialgen.lake.links import scratch_beside
 from spatialgen.lake.manifest import Manifest
 from spatialgen.lake.publish import is_sound, settle
+from spatialgen.lake.sql import Snapshot
 
 
 class Revision:
@@ -88,6 +89,14 @@ class Revision:
             settle(scratch, place, manifest)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def committed(lake: Lake) -> Snapshot:
+    """The lake as it was last committed; as it is, where nothing has been committed yet."""
+    try:
+        return Revision(lake, "HEAD")
+    except LakeError:
+        return lake
 
 
 def resolve(project: Path, name: str) -> str:

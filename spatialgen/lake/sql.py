@@ -1,9 +1,13 @@
-"""Read-only SQL over the lake: a view per table, `store.*`, `runs`, and `metrics`."""
+"""Read-only SQL over the lake: a view per table, `store.*`, `runs`, and `metrics`.
+
+Other states of the lake stand beside it under names of their own: `committed.captions`,
+`old.metrics`.
+"""
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +23,7 @@ from spatialgen.lake.schemas import RUNS_SCHEMA, is_blob
 
 logger = logging.getLogger(__name__)
 
+MAIN = "main"  # DuckDB's schema of names without one
 METRICS_SCHEMA = pa.schema(
     [
         pa.field("file", pa.string()),  # without .json: metrics/candidates, lake/candidates
@@ -63,12 +68,18 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def run_query(snapshot: Snapshot, text: str, params: Mapping[str, Any]) -> Iterator[pa.Table]:
+def run_query(
+    snapshot: Snapshot,
+    text: str,
+    params: Mapping[str, Any],
+    others: Mapping[str, Snapshot] | None = None,
+) -> Iterator[pa.Table]:
     """Run the statements of `text` in order, and yield each one's result.
 
-    Raises QueryError where a statement is wrong, lacks a param, or is not a plain query.
+    Tables of `others` are named with theirs: `old.captions`. Raises QueryError where a statement is
+    wrong, lacks a param, or is not a plain query.
     """
-    with connect(snapshot, text) as connection:
+    with connect(snapshot, text, others) as connection:
         try:
             statements = connection.extract_statements(text)
         except duckdb.Error as error:
@@ -86,41 +97,63 @@ def run_query(snapshot: Snapshot, text: str, params: Mapping[str, Any]) -> Itera
 
 
 @contextmanager
-def connect(snapshot: Snapshot, text: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    snapshot: Snapshot, text: str, others: Mapping[str, Snapshot] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB with the views that `text` may use; blob columns are hidden.
 
     Where `text` names tables, only these are opened: one broken table does not stop queries on the
     others, and an old revision's tables may have to be fetched first.
     """
-    words = set(re.findall(r"\w+", text.lower()))
-    names = snapshot.tables()
     connection = duck.connect(spill=snapshot.spill)
     try:
-        named = [name for name in names if name in words]
-        for name in named or names:
-            try:
-                _add_view(connection, name, lance.dataset(str(snapshot.path(name))))
-            except LakeError as error:
-                if named:
-                    raise
-                logger.warning("%s is left out: %s", name, error)
+        words = set(re.findall(r"\w+", text.lower()))
+        named = [name for name in snapshot.tables() if name in words]
+        if named or others:
+            _add_tables(connection, snapshot, named)
+        else:
+            _add_sound_tables(connection, snapshot)
+        for schema, other in (others or {}).items():
+            connection.execute(f"create schema {schema}")
+            words = set(re.findall(rf"\b{schema}\s*\.\s*\"?(\w+)", text.lower()))
+            named = [name for name in other.tables() if name in words]
+            _add_tables(connection, other, named, schema)
+            _add_view(connection, "metrics", metrics_table(other.documents()), schema)
         connection.execute("create schema store")
         stores = snapshot.stores()
         for name, dataset in stores.items():
-            _add_view(connection, name, dataset, schema="store")
+            _add_view(connection, name, dataset, "store")
         _add_view(connection, "runs", stores.get("runs", RUNS_SCHEMA.empty_table()))
-        _add_view(connection, "metrics", _metrics(snapshot.documents()))
+        _add_view(connection, "metrics", metrics_table(snapshot.documents()))
         connection.execute("set lock_configuration = true")
         yield connection
     finally:
         connection.close()
 
 
+def _add_tables(
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    names: Sequence[str],
+    schema: str = MAIN,
+) -> None:
+    for name in names:
+        _add_view(connection, name, lance.dataset(str(snapshot.path(name))), schema)
+
+
+def _add_sound_tables(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    for name in snapshot.tables():
+        try:
+            _add_tables(connection, snapshot, [name])
+        except LakeError as error:
+            logger.warning("%s is left out: %s", name, error)
+
+
 def _add_view(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     source: lance.LanceDataset | pa.Table,
-    schema: str = "main",
+    schema: str = MAIN,
 ) -> None:
     registered = f"_{schema}_{name}"
     connection.register(registered, source)
@@ -179,7 +212,8 @@ def _interruptible(
             raise
 
 
-def _metrics(documents: Mapping[str, str]) -> pa.Table:
+def metrics_table(documents: Mapping[str, str]) -> pa.Table:
+    """Every number in these JSON texts, as METRICS_SCHEMA."""
     rows = [
         {"file": name, "name": path, "value": value}
         for name, text in sorted(documents.items())
