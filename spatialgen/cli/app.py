@@ -53,6 +53,38 @@ def sql(
 
 
 @app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="a git revision or an experiment")],
+    new: Annotated[
+        str | None, typer.Argument(help="likewise; the workspace where it is left out")
+    ] = None,
+    table: Annotated[list[str] | None, typer.Option(help="only this table; repeatable")] = None,
+    sql: Annotated[
+        str | None, typer.Option(help="a query instead, or a .sql file: old.captions, new.captions")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("-p", "--param", help="name=value for $name in the query")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
+) -> None:
+    """Show what changed between two versions: rows added, removed and changed, by column."""
+    from spatialgen.lake.diff import diff as compare
+    from spatialgen.lake.history import Revision
+    from spatialgen.lake.lake import Lake
+    from spatialgen.lake.sql import run_query
+
+    lake = Lake()
+    before = Revision(lake, old)
+    after = lake if new is None else Revision(lake, new)
+    if sql is None:
+        print_table(compare(before, after, table or []), format)
+        return
+    states = {"old": before, "new": after}
+    for result in run_query(after, _read_query(sql), _parse_params(param or []), states):
+        print_table(result, format)
+
+
+@app.command()
 def tables(
     name: Annotated[str | None, typer.Argument(help="one table: its columns instead")] = None,
     format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,

@@ -82,6 +82,10 @@ class Lake:
         """Names of the tables that have a manifest here."""
         return sorted(path.stem for path in self.root.glob("*.json"))
 
+    def manifest(self, table: str) -> Manifest:
+        """What a table holds, once it agrees with its manifest."""
+        return self[table].manifest
+
     def path(self, table: str) -> Path:
         """The folder of a table, once it agrees with its manifest."""
         self[table].dataset()

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
+from spatialgen.lake.manifest import Manifest
 from spatialgen.lake.schemas import RUNS_SCHEMA, is_blob
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ class Snapshot(Protocol):
 
     def tables(self) -> list[str]:
         """Names of its tables."""
+
+    def manifest(self, table: str) -> Manifest:
+        """What a table holds."""
 
     def path(self, table: str) -> Path:
         """The folder of a table that agrees with its manifest."""
