@@ -32,13 +32,9 @@ SAMPLES = (
     ("weak", "captions that name a scene, a ground, or what is worn", "spatial_type = 'weak'"),
     ("positions that fail", "rows whose boxes contradict the caption", "not spatial_agree"),
 )
-ASPECTS: dict[float, str] = {
-    -8: "1:4",
-    -4: "1:2",
-    0: "1:1",
-    4: "2:1",
-    8: "4:1",
-}  # by quarters of a doubling
+RELATIONS = "metrics/annotate.relations."  # figures that stand beside agreement.sql's
+# Labels of width : height, by quarters of a doubling.
+ASPECTS: dict[float, str] = {-8: "1:4", -4: "1:2", 0: "1:1", 4: "2:1", 8: "4:1"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,7 @@ def write_page(lake: Lake, params: Params, answers: Answers, out: Path) -> None:
     """Write the page of `lake` to `out`; metrics/ and plots/ are its siblings."""
     project = lake.root.absolute().parent
     facts = read_facts(lake)
+    figures = measured(facts)
     checks = read_checks(project / "metrics")
     tiles = Tiles(lake) if lake["boxes"].exists else None
     context = {
@@ -61,7 +58,12 @@ def write_page(lake: Lake, params: Params, answers: Answers, out: Path) -> None:
         "headlines": list(_headlines(facts)),
         "answers": {name: answers[name] for name in ASKED},
         "histograms": _histograms(answers),
-        "figures": _figures(facts),
+        "figures": [figure for name, figure in figures.items() if not name.startswith(RELATIONS)],
+        "held": {
+            name.removeprefix(RELATIONS): figure
+            for name, figure in figures.items()
+            if name.startswith(RELATIONS)
+        },
         "splits": lake["splits"].manifest.counts["split"] if lake["splits"].exists else {},
         "checks": checks,
         "findings": _findings(tiles, params.report, project / "metrics", checks or []),
@@ -152,15 +154,16 @@ def _columns(
     return histogram(answer.rows, x, parts, step=step or answer.params["bin"], lo=0)
 
 
-def _figures(facts: Facts) -> list[dict[str, Any]]:
-    """Every measured share: a figure in [0, 1] with an interval and a number of cases."""
-    names = [name.removesuffix(".value") for name in facts if name.endswith(".value")]
+def measured(facts: Facts) -> dict[str, dict[str, Any]]:
+    """Every figure of the metrics that has an interval, by its name: name, value, lo, hi, n."""
     parts = ("value", "lo", "hi", "n")
-    return [
-        {"name": name.removeprefix("metrics/")} | {part: facts[f"{name}.{part}"] for part in parts}
-        for name in names
+    names = [name.removesuffix(".value") for name in facts if name.endswith(".value")]
+    return {
+        name: {"name": name.removeprefix("metrics/")}
+        | {part: facts[f"{name}.{part}"] for part in parts}
+        for name in sorted(names)
         if all(f"{name}.{part}" in facts for part in parts)
-    ]
+    }
 
 
 def _samples(tiles: Tiles, params: ReportParams) -> list[tuple[str, str, list[Tile]]]:

@@ -16,7 +16,7 @@ from spatialgen.lake.lake import Lake
 MOST_SIDE = 320  # pixels of a picture on the page
 QUALITY = 82  # of its JPEG
 SIDE = 320  # of the drawing's own units along the longer side
-TEXT = 15  # height of a name in these units
+TEXT = 22  # height of a name in these units
 VERDICT = {True: "holds", False: "fails", None: "untested"}
 
 
