@@ -7,7 +7,6 @@ own; 30 checks warn, with 50 rows each. The stage runs as `dvc repro` starts it.
 """
 
 import io
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -25,8 +24,8 @@ CHECKS, OFFENDERS = 30, 50
 SIDE = 512
 STAGE = """
 import os, sys
-os.chdir(sys.argv[1])
 from pipeline.report import main
+os.chdir(sys.argv[1])
 main()
 """
 
@@ -97,7 +96,7 @@ def main() -> None:
             "cpu_s": taken["cpu_s"],
             "page_mb": size,
             "peak_mb": taken["peak_mb"],
-            "plots": json.dumps(plots),
+            "plots": len(plots),
         },
         {"seconds <= 60": taken["s"] <= 60, "page_mb <= 15": size <= 15},
     )
