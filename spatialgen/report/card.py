@@ -1,7 +1,7 @@
 """The dataset card: what the tables are, where they come from, and what is known to be wrong."""
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,6 +11,7 @@ from spatialgen.lake.schemas import TABLES
 from spatialgen.params import Params
 from spatialgen.report.answers import Answers
 from spatialgen.report.checks import Check
+from spatialgen.report.figures import Facts, measured, percent, thousands
 
 # The columns whose meaning a reader needs; the words are those of the schemas.
 DEFINED = (
@@ -25,9 +26,6 @@ DEFINED = (
 PACKAGES = ("spatialgen", "pylance", "duckdb", "pyarrow", "pillow", "numpy", "jieba", "torch",
             "transformers")  # fmt: skip
 FEW = 100  # of these and fewer, a share says little
-
-Facts = Mapping[str, float]
-"""Every number of metrics/*.json and lake/*.json, such as metrics/filter.strong."""
 
 
 @dataclass(frozen=True)
@@ -114,24 +112,30 @@ def _checks(checks: Sequence[Check] | None) -> Iterator[str]:
 
 def _measured(facts: Facts) -> Iterator[str]:
     """What the models get wrong, by labels; that nobody knows, where there are none."""
-    if (precision := figure(facts, "metrics/filter.gold.spatial_precision")) and (
-        recall := figure(facts, "metrics/filter.gold.spatial_recall")
-    ):
+    known = measured(facts)
+    precision = known.get("metrics/filter.gold.spatial_precision")
+    recall = known.get("metrics/filter.gold.spatial_recall")
+    iou = known.get("metrics/annotate.truth.mean_iou_misses_0")
+    f1 = known.get("metrics/annotate.truth.f1_50")
+    if precision and recall:
         yield (
-            f"Of the captions called strong or weak, {precision} are, by labelled ones; of those "
-            f"that are, {recall} are found."
+            f"Of the captions called strong or weak, {_in_words(precision)} are, by labelled ones; "
+            f"of those that are, {_in_words(recall)} are found."
         )
     elif "metrics/filter.rows" in facts:
         yield "What the judge of captions gets wrong was not measured: it met no labelled caption."
-    if (iou := figure(facts, "metrics/annotate.truth.mean_iou_misses_0", "{:.3f}")) and (
-        f1 := figure(facts, "metrics/annotate.truth.f1_50", "{:.3f}")
-    ):
+    if iou and f1:
         yield (
-            f"By true boxes, the annotator's mean IoU (misses count 0) is {iou} and its F1 at IoU "
-            f"0.5 is {f1}."
+            f"By true boxes, the annotator's mean IoU is {_in_words(iou, '{:.3f}'.format)}, misses "
+            f"counted as 0, and its F1 at IoU 0.5 is {_in_words(f1, '{:.3f}'.format)}."
         )
     elif "metrics/annotate.rows" in facts:
         yield "What the annotator gets wrong was not measured: no row has true boxes."
+
+
+def _in_words(figure: Mapping[str, Any], show: Callable[[float], str] = percent) -> str:
+    value, lo, hi = (show(figure[part]) for part in ("value", "lo", "hi"))
+    return f"{value} (95 %: {lo} to {hi}, n = {thousands(figure['n'])})"
 
 
 def _lost(facts: Facts, answers: Answers) -> Iterator[str]:
@@ -139,30 +143,22 @@ def _lost(facts: Facts, answers: Answers) -> Iterator[str]:
     if asked := facts.get("metrics/download.rows"):
         lost = asked - facts["metrics/download.ok"]
         yield (
-            f"{lost / asked:.1%} of the URLs that were asked gave no picture; what is left is no "
-            "random draw of them."
+            f"{percent(lost / asked)} of the URLs that were asked gave no picture; what is left is "
+            "no random draw of them."
         )
     hosts = answers["download_hosts"].rows
     pictures = sum(row["ok"] for row in hosts)
     if pictures and (most := max(hosts, key=lambda row: row["ok"]))["ok"] > pictures / 2:
-        yield f"{most['ok'] / pictures:.0%} of the pictures come from one host, {most['host']}."
+        share = percent(most["ok"] / pictures)
+        yield f"{share} of the pictures come from one host, {most['host']}."
     for state, what in (("null", "could not be tested"), ("false", "do not hold")):
         if count := facts.get(f"lake/boxes.counts.spatial_agree.{state}"):
-            share = count / facts["lake/boxes.rows"]
-            yield f"The stated positions of {count:,.0f} rows ({share:.1%}) {what}."
+            share = percent(count / facts["lake/boxes.rows"])
+            yield f"The stated positions of {thousands(count)} rows ({share}) {what}."
     for stage, what in (("filter", "captions have no judgement"), ("annotate", "rows no boxes")):
         if count := facts.get(f"metrics/{stage}.failed"):
-            yield f"{count:,.0f} {what}, for the model gave no answer that could be read."
+            yield f"{thousands(count)} {what}, for the model gave no answer that could be read."
     rare = [row for row in answers["agreement"].rows if row["tested"] < FEW]
     if rare:
         named = ", ".join(f"{row['relation']} ({row['tested']})" for row in rare)
         yield f"Relations tested on fewer than {FEW} captions: {named}."
-
-
-def figure(facts: Facts, name: str, form: str = "{:.1%}") -> str | None:
-    """A measured figure with its interval, in words; None where it was not measured."""
-    parts = [facts.get(f"{name}.{part}") for part in ("value", "lo", "hi", "n")]
-    if None in parts:
-        return None
-    value, lo, hi = (form.format(part) for part in parts[:3])
-    return f"{value} (95 %: {lo} to {hi}, n = {parts[3]:,.0f})"

@@ -8,17 +8,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
 from spatialgen.lake.lake import Lake
 from spatialgen.params import Params, ReportParams
 from spatialgen.report.answers import Answer, Answers
-from spatialgen.report.card import Facts, make_card
+from spatialgen.report.card import make_card
 from spatialgen.report.charts import Histogram, histogram
 from spatialgen.report.checks import Check, Offender, read_checks, sample_offenders
 from spatialgen.report.curves import read_panels
+from spatialgen.report.figures import Facts, measured, percent, read_facts, thousands
 from spatialgen.report.pictures import Tile, Tiles
 
 # Queries that `dvc plots` shows, too; the page alone asks the others.
@@ -89,25 +89,6 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def thousands(count: float | None) -> str:
-    """A count for people."""
-    return "–" if count is None else f"{count:,.0f}"
-
-
-def percent(share: float | None) -> str:
-    """A share in percent: two digits after the point below 1 %, one above, none at 0 and 1."""
-    if share is None:
-        return "–"
-    digits = 0 if share in (0, 1) else 1 if abs(share) >= 0.01 else 2
-    return f"{100 * share:.{digits}f} %"
-
-
-def read_facts(lake: Lake) -> Facts:
-    """Every number of metrics and manifests, by file and name."""
-    rows = lake.sql("select file || '.' || name as name, value from metrics").to_pylist()
-    return {row["name"]: row["value"] for row in rows}
-
-
 def _headlines(facts: Facts) -> Iterator[tuple[str, str, str]]:
     """(figure, what it counts, beside it) of the stages that have run."""
     if records := facts.get("metrics/candidates.records"):
@@ -152,18 +133,6 @@ def _columns(
     if not answer.rows:
         return None
     return histogram(answer.rows, x, parts, step=step or answer.params["bin"], lo=0)
-
-
-def measured(facts: Facts) -> dict[str, dict[str, Any]]:
-    """Every figure of the metrics that has an interval, by its name: name, value, lo, hi, n."""
-    parts = ("value", "lo", "hi", "n")
-    names = [name.removesuffix(".value") for name in facts if name.endswith(".value")]
-    return {
-        name: {"name": name.removeprefix("metrics/")}
-        | {part: facts[f"{name}.{part}"] for part in parts}
-        for name in sorted(names)
-        if all(f"{name}.{part}" in facts for part in parts)
-    }
 
 
 def _samples(tiles: Tiles, params: ReportParams) -> list[tuple[str, str, list[Tile]]]:

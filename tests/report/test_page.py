@@ -13,7 +13,8 @@ from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, CAPTIONS
 from spatialgen.params import Params, load_params
 from spatialgen.report.answers import Answers
-from spatialgen.report.page import percent, write_page
+from spatialgen.report.figures import percent
+from spatialgen.report.page import write_page
 from tests.conftest import REPOSITORY
 from tests.report.lakes import drawn_rows, make_lake, publish
 
@@ -157,7 +158,7 @@ def test_the_card_says_what_is_known(page: str, lake: Lake, params: Params) -> N
     assert params.filter.model in card
     assert "a group is in one of them" in card, "the schema's words define a column"
     assert "What the judge of captions gets wrong was not measured" in card
-    assert "3.8% of the URLs that were asked gave no picture" in card
+    assert "3.8 % of the URLs that were asked gave no picture" in card
 
 
 def test_equal_tables_give_the_equal_page_and_a_seed_other_samples(
