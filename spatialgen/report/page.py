@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 
 from spatialgen.lake.lake import Lake
+from spatialgen.lake.links import scratch_beside
 from spatialgen.params import Params, ReportParams
 from spatialgen.report.answers import Answer, Answers
 from spatialgen.report.card import make_card
@@ -74,7 +75,9 @@ def write_page(lake: Lake, params: Params, answers: Answers, out: Path) -> None:
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     page = _environment().get_template("page.html").render(context)
-    out.write_text(page, encoding="utf-8")
+    scratch = scratch_beside(out)  # DVC's cache may share the file that is there
+    scratch.write_text(page, encoding="utf-8")
+    scratch.replace(out)
 
 
 def _environment() -> jinja2.Environment:

@@ -174,6 +174,17 @@ def test_equal_tables_give_the_equal_page_and_a_seed_other_samples(
     assert section(other, "funnel") == section(page, "funnel")
 
 
+def test_a_page_takes_the_place_of_one_that_the_cache_shares(
+    lake: Lake, params: Params, page: str, tmp_path: Path
+) -> None:
+    cached = tmp_path / "cached"
+    cached.write_text("old")
+    (tmp_path / "index.html").hardlink_to(cached)
+    assert written(lake, params, tmp_path / "index.html") == page
+    assert cached.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2, "no scratch is left"
+
+
 def test_a_page_before_anything_ran_says_what_makes_each_part(
     tmp_path: Path, params: Params
 ) -> None:
