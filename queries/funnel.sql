@@ -1,5 +1,7 @@
--- How many CSV records become spatial captions with a picture, and where do the others go?
--- step: in the order of the pipeline; records: how many; share: of all records.
+-- How many CSV records become rows to train on, and where do the others go?
+-- step: in the order of the pipeline, as far as it has run; records: how many; share: of all records.
+-- A row with boxes has at least one. Positions hold where spatial_agree is true. The training split
+-- is of the rows with a picture, whether their positions hold or not.
 with step(rank, step, file, name) as (
     values
         (1, 'records in the CSV shards',          'metrics/candidates', 'records'),
@@ -10,7 +12,11 @@ with step(rank, step, file, name) as (
         (6, 'judged strong',                      'metrics/filter',     'strong'),
         (7, 'judged weak',                        'metrics/filter',     'weak'),
         (8, 'asked for their picture',            'metrics/download',   'rows'),
-        (9, 'with a picture',                     'metrics/download',   'ok')
+        (9, 'with a picture',                     'metrics/download',   'ok'),
+        (10, 'annotated',                         'metrics/annotate',   'rows'),
+        (11, 'with boxes',                        'metrics/annotate',   'boxed'),
+        (12, 'stated positions hold',             'lake/boxes',         'counts.spatial_agree.true'),
+        (13, 'in the training split',             'metrics/split',      'train')
 )
 select
     step,

@@ -40,7 +40,7 @@ OFFENDING = (
     f"select *, count(*) over () as {COUNT} from (\n{{query}}\n) order by all limit {{kept}}"
 )
 TRAINED_ON = ("boxes", "captions", "images", "splits")  # tables; others may change at will
-RESULT_COLUMNS = ("check", "state", "value", "limit", "question")
+RESULT_COLUMNS = ("check", "state", "value", "limit", "question", "message")
 OFFENDER_COLUMNS = ("check", "row_id", "row")
 
 
@@ -205,7 +205,8 @@ def write_outcomes(outcomes: Sequence[Outcome], folder: Path | str = "metrics") 
 
 def _result(outcome: Outcome) -> list[Any]:
     check = outcome.check
-    return [check.name, outcome.state, outcome.value, check.limit, check.question]
+    said = [check.limit, check.question, outcome.message]
+    return [check.name, outcome.state, outcome.value, *said]
 
 
 def _offenders(outcomes: Iterable[Outcome]) -> Iterator[list[Any]]:

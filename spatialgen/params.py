@@ -132,6 +132,24 @@ class CheckParams(Section):
     warn: list[str]  # names of checks that warn and stop nothing
 
 
+class SourceParams(Section):
+    """Where data come from, for the dataset card."""
+
+    name: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    url: str | None = Field(pattern=r"^https?://\S+$")  # null: this project
+
+
+class ReportParams(Section):
+    """The report: what it is called, what it shows of the rows, and whose data they are."""
+
+    title: str = Field(min_length=1)
+    seed: int  # of the sample pictures
+    pictures_per_class: int = Field(ge=0, le=200, strict=True)  # strong, weak, positions that fail
+    pictures_per_check: int = Field(ge=0, le=200, strict=True)  # of one that did not pass
+    sources: list[SourceParams]
+
+
 Target = Annotated[str, Field(pattern=r"^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[1-9]\d{0,4}$")]
 
 
@@ -162,6 +180,7 @@ class Params(Section):
     annotate: AnnotateParams
     split: SplitParams
     check: CheckParams
+    report: ReportParams
     compute: ComputeParams
 
 

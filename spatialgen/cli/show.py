@@ -11,9 +11,9 @@ from spatialgen.drawing import AGREES, FAILS, UNTESTED, Panel, draw_panels
 from spatialgen.errors import InputError
 from spatialgen.grounding.pictures import Pictures, UnreadableError
 from spatialgen.lake.lake import Lake
+from spatialgen.report.pictures import VERDICT, annotated_rows, statement
 
 COLOUR = {True: AGREES, False: FAILS, None: UNTESTED}
-WORD = {True: "holds", False: "fails", None: "untested"}
 
 
 def show_rows(lake: Lake, row_ids: Sequence[int], out: Path, columns: int = 4) -> pa.Table:
@@ -53,18 +53,13 @@ def choose_rows(lake: Lake, count: int, where: str, seed: int) -> list[int]:
 
 
 def _rows(lake: Lake, row_ids: Sequence[int]) -> list[dict[str, Any]]:
-    listed = ", ".join(map(str, row_ids))
-    rows: list[dict[str, Any]] = lake.sql(
-        "select boxes.row_id, sha256, caption, objects, absent, relations, spatial_agree, "
-        "boxes.error from boxes join captions using (row_id) "
-        f"where boxes.row_id in ({listed or 'null'}) order by row_id"
-    ).to_pylist()
-    if missing := set(row_ids) - {row["row_id"] for row in rows}:
+    rows = annotated_rows(lake, row_ids)
+    if missing := set(row_ids) - rows.keys():
         raise InputError(
             f"row {min(missing)} is not in lake/boxes; find one with "
             'spatialgen sql "select row_id from boxes limit 5"'
         )
-    return rows
+    return list(rows.values())
 
 
 def _panel(pictures: Pictures, row: dict[str, Any]) -> Panel:
@@ -74,8 +69,7 @@ def _panel(pictures: Pictures, row: dict[str, Any]) -> Panel:
         raise InputError(f"the picture of row {row['row_id']} is damaged: {error}") from None
     lines = [(row["caption"], "black")]
     for each in row["relations"]:
-        objects = "、".join(each["objects"]) or "picture"
-        said = f"{each['subject']} {each['relation']} {objects}: {WORD[each['agrees']]}"
+        said = f"{statement(each)}: {VERDICT[each['agrees']]}"
         lines.append((said, COLOUR[each["agrees"]]))
     if row["absent"]:
         lines.append((f"absent: {'、'.join(row['absent'])}", UNTESTED))

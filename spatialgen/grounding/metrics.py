@@ -15,9 +15,10 @@ def count_boxes(lake: Lake, scores: BoxScores) -> dict[str, Any]:
     connection = duck.connect()
     try:
         connection.register("boxes", lake["boxes"].dataset())
-        ((rows, failed, objects, absent, agree, disagree),) = connection.execute(
+        ((rows, failed, boxed, objects, absent, agree, disagree),) = connection.execute(
             """
-            select count(*), count(error), coalesce(sum(len(objects)), 0)::bigint,
+            select count(*), count(error), count(*) filter (len(objects) > 0),
+                   coalesce(sum(len(objects)), 0)::bigint,
                    coalesce(sum(len(absent)), 0)::bigint,
                    count(*) filter (spatial_agree), count(*) filter (not spatial_agree)
             from boxes
@@ -38,6 +39,7 @@ def count_boxes(lake: Lake, scores: BoxScores) -> dict[str, Any]:
     metrics = {
         "rows": rows,
         "failed": failed,
+        "boxed": boxed,
         "objects": objects,
         "absent": absent,
         "spatial_agree": wilson(agree, agree + disagree).as_dict(),

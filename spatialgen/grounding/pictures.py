@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import lance
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 T = TypeVar("T")
 View = Literal["plain", "mirrored", "smaller"]
@@ -68,6 +68,8 @@ def decode(content: bytes) -> Image.Image:
             return image.convert("RGB")
     except (UnreadableError, MemoryError):
         raise
+    except UnidentifiedImageError:  # its message holds an address in memory
+        raise UnreadableError("UnidentifiedImageError: no format that Pillow knows") from None
     except Exception as error:  # Pillow's decoders raise many kinds
         said = " ".join(str(error).split())[:200]
         raise UnreadableError(f"{type(error).__name__}: {said}") from None

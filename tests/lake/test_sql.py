@@ -72,6 +72,8 @@ def filled(lake: Lake) -> Lake:
     write_metrics("candidates", counts, lake.root.parent / "metrics")
     write_metrics("filter", {"strong": 1, "weak": 1}, lake.root.parent / "metrics")
     write_metrics("download", {"rows": 4, "ok": 3}, lake.root.parent / "metrics")
+    write_metrics("annotate", {"rows": 3, "boxed": 2}, lake.root.parent / "metrics")
+    write_metrics("split", {"rows": 3, "train": 2}, lake.root.parent / "metrics")
     return lake
 
 
@@ -106,8 +108,15 @@ def test_every_shipped_query_states_its_question_and_answers_it(filled: Lake, pa
 
 def test_funnel_adds_up(filled: Lake) -> None:
     rows = query(filled, (REPOSITORY / "queries" / "funnel.sql").read_text())
-    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4, 1, 1, 4, 3]
+    assert [row["records"] for row in rows] == [9, 1, 3, 1, 4, 1, 1, 4, 3, 3, 2, 1, 2]
     assert sum(row["share"] for row in rows[1:5]) == pytest.approx(1, abs=1e-3)  # type: ignore[misc]
+
+
+def test_the_funnel_ends_where_the_pipeline_has_come_to(filled: Lake) -> None:
+    for stage in ("annotate", "split"):
+        (filled.root.parent / "metrics" / f"{stage}.json").unlink()
+    (filled.root / "boxes.json").unlink()
+    assert shipped(filled, "funnel")[-1]["step"] == "with a picture"
 
 
 def test_relation_words_counts_captions(filled: Lake) -> None:

@@ -41,6 +41,16 @@ def test_every_downloaded_row_has_its_boxes_and_the_numbers_add_up(annotated: Pr
     assert "IoU of at least" in shown
 
 
+def test_the_report_is_made_from_it_and_stays_out_of_git(annotated: Project) -> None:
+    assert "<h1>" in (annotated.root / "report" / "index.html").read_text(encoding="utf-8")
+    annotated.run("git", "check-ignore", "report")
+    assert "plots/funnel.csv" in annotated.run("git", "ls-files", "plots").stdout
+    changed = annotated.run(
+        "dvc", "plots", "diff", "HEAD", "--show-vega", "--targets", "funnel"
+    ).stdout
+    assert "in the training split" in changed
+
+
 def test_a_second_repro_does_nothing(annotated: Project) -> None:
     assert "Running stage" not in annotated.run("dvc", "repro").stdout
     assert annotated.run("git", "status", "--porcelain").stdout == ""

@@ -1,0 +1,103 @@
+"""Training curves: plots/train_*.csv, one panel per figure, its train and val curves in one."""
+
+import csv
+import math
+import re
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from spatialgen.report.charts import Tick, round_numbers
+
+X = "step"
+MOST_POINTS = 400  # of a curve: a page shows no more
+SPLIT_WORD = re.compile(r"(?:^|[_./-])(train|val|valid|validation|eval|test)(?=$|[_./-])")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A column of a file: the points of an SVG polyline in a square of 100, and its last value."""
+
+    name: str
+    points: str
+    last: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves of one figure on common axes."""
+
+    file: str
+    figure: str
+    curves: list[Curve]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+
+
+Points = list[tuple[float, float]]
+
+
+def read_panels(folder: Path) -> list[Panel]:
+    """The panels of every train_*.csv of `folder` that has a column `step`."""
+    panels = []
+    for path in sorted(folder.glob("train_*.csv")):
+        columns = sorted(_columns(path).items(), key=lambda item: figure_of(item[0]))
+        for figure, group in groupby(columns, key=lambda item: figure_of(item[0])):
+            panels.append(_panel(path.name, figure, dict(group)))
+    return panels
+
+
+def figure_of(column: str) -> str:
+    """What a column measures: its name without the word for a split, `loss` of val_loss."""
+    return SPLIT_WORD.sub("", column).strip("_./-") or column
+
+
+def _columns(path: Path) -> dict[str, Points]:
+    """(step, value) of every other column that holds finite numbers, in the order of the steps."""
+    columns: dict[str, Points] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            step = _number(row.get(X))
+            for name, text in row.items():
+                value = _number(text)
+                if name and name != X and step is not None and value is not None:
+                    columns.setdefault(name, []).append((step, value))
+    return {name: sorted(points) for name, points in columns.items()}
+
+
+def _number(text: object) -> float | None:
+    try:
+        value = float(str(text))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _panel(file: str, figure: str, columns: dict[str, Points]) -> Panel:
+    steps, values = zip(*(point for points in columns.values() for point in points), strict=True)
+    x_range, y_range = _range(*steps), _range(*values)
+    curves = [
+        Curve(name, _polyline(points, x_range, y_range), points[-1][1])
+        for name, points in columns.items()
+    ]
+    x_ticks, y_ticks = (
+        [Tick(_percent(at, limits), f"{at:g}") for at in round_numbers(*limits)]
+        for limits in (x_range, y_range)
+    )
+    return Panel(file, figure, curves, x_ticks, y_ticks)
+
+
+def _range(*values: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def _polyline(points: Points, x_range: tuple[float, float], y_range: tuple[float, float]) -> str:
+    stride = math.ceil(len(points) / MOST_POINTS)
+    kept = points[::stride] if points[-1] in points[::stride] else [*points[::stride], points[-1]]
+    return " ".join(f"{_percent(x, x_range)},{100 - _percent(y, y_range):.2f}" for x, y in kept)
+
+
+def _percent(value: float, limits: tuple[float, float]) -> float:
+    low, high = limits
+    return round(100 * (value - low) / (high - low), 2)

@@ -1,0 +1,135 @@
+"""Lakes made by hand for the report: pictures of the sample world with their true boxes."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from spatialgen.fetch.images import as_blobs
+from spatialgen.grounding.metrics import count_boxes
+from spatialgen.grounding.scores import BoxScores
+from spatialgen.lake.ids import row_id
+from spatialgen.lake.lake import Lake
+from spatialgen.lake.schemas import (
+    BOXES,
+    CANDIDATES,
+    CAPTIONS,
+    DOWNLOADS,
+    IMAGES,
+    REJECTS,
+    TableSpec,
+)
+from spatialgen.metrics import write_metrics
+from spatialgen.params import load_params
+from spatialgen.relations.referee import judge, spatial_agree
+from spatialgen.sample.world.pictures import as_jpeg
+from spatialgen.sample.world.view import web_view
+from spatialgen.splits import publish_splits
+from tests.conftest import REPOSITORY
+
+PICTURES_AT_ONCE = 500  # in memory
+Row = dict[str, Any]  # url, caption, host, objects by name, picture, size
+
+
+def drawn_rows(count: int) -> list[Row]:
+    """Spatial captions of the sample world with their pictures."""
+    rows = []
+    for index in range(count):
+        view = web_view("corpus", 1, index, 1.0)
+        truth = view.truth()
+        row = {"caption": view.situation.caption, "spatial_type": truth["spatial_type"]}
+        objects = [
+            {"name": each["name"], "bbox": each["bbox"]}
+            for each in truth["objects"]
+            if each["named"]
+        ]
+        where = {"url": f"http://h/{index}", "host": "h"}
+        picture = {"picture": as_jpeg(view.draw()), "size": (128, 128)}
+        rows.append({**row, **where, "objects": objects, **picture})
+    return rows
+
+
+def annotation(row: Row) -> Row:
+    """The row of lake/boxes, judged by the referee."""
+    by_name: dict[str, list[Any]] = {}
+    for each in row["objects"]:
+        by_name.setdefault(each["name"], []).append(each["bbox"])
+    verdicts = judge(row["caption"], by_name)
+    relations = [
+        {
+            "relation": verdict.relation.kind,
+            "subject": verdict.relation.subject,
+            "objects": list(verdict.relation.objects),
+            "agrees": verdict.agrees,
+        }
+        for verdict in verdicts
+    ]
+    return {"row_id": row["row_id"], "sha256": row["sha256"], "objects": row["objects"],
+            "absent": row.get("absent", []), "relations": relations,
+            "spatial_agree": spatial_agree(verdicts), "problems": [], "raw": []}  # fmt: skip
+
+
+def publish(lake: Lake, spec: TableSpec, rows: Iterable[Row]) -> None:
+    """Publish a table of these rows, in key order; columns that they lack are null."""
+    (key,) = spec.key[:1]
+    ordered = sorted(rows, key=lambda row: row[key])
+    lake.publish(spec, [pa.RecordBatch.from_pylist(ordered, schema=spec.schema)])
+
+
+def keep_pictures(lake: Lake, rows: Sequence[Row]) -> None:
+    """Publish lake/images."""
+    stored = lake.stored("images", IMAGES.schema)
+    for start in range(0, len(rows), PICTURES_AT_ONCE):
+        part = rows[start : start + PICTURES_AT_ONCE]
+        columns = {
+            "sha256": [row["sha256"] for row in part],
+            "image": as_blobs(pa.array([row["picture"] for row in part], pa.large_binary())),
+            "width": [row["size"][0] for row in part],
+            "height": [row["size"][1] for row in part],
+            "format": ["jpeg"] * len(part),
+            "n_bytes": [len(row["picture"]) for row in part],
+            "phash": [None] * len(part),
+        }
+        arrays = [
+            values if isinstance(values, pa.Array) else pa.array(values, field.type)
+            for values, field in zip(columns.values(), IMAGES.schema, strict=True)
+        ]
+        stored.append(pa.Table.from_arrays(arrays, schema=IMAGES.schema))
+    dataset = stored.open()
+    assert dataset
+    lake.publish_blobs(IMAGES, dataset, dataset.to_table(columns=["sha256"]))
+
+
+def make_lake(root: Path, rows: Sequence[Row]) -> Lake:
+    """A lake with every table of `rows`, and one row without a picture; with its metrics."""
+    lake = Lake(root / "lake", store=root / ".lake")
+    for row in rows:
+        row["row_id"] = row_id(row["url"], row["caption"])
+        row["sha256"] = hashlib.sha256(row["picture"]).hexdigest()
+        row["status"] = "ok"
+    gone = {"row_id": 0, "url": "http://h/gone", "caption": "左边是猫", "spatial_type": "strong",
+            "status": "permanent", "reason": "gone", "host": "h", "http_status": 404}  # fmt: skip
+    publish(lake, CANDIDATES, [*rows, gone])
+    publish(lake, REJECTS, [{"file": "1.csv", "line": 7, "reason": "empty_url", "raw": ",左"}])
+    publish(lake, CAPTIONS, [*rows, gone])
+    keep_pictures(lake, rows)
+    publish(lake, DOWNLOADS, [*rows, gone])
+    publish(lake, BOXES, map(annotation, rows))
+    splits = publish_splits(lake, load_params(REPOSITORY / "params.yaml").split)
+    count = len(rows) + 1
+    kinds = [row["spatial_type"] for row in [*rows, gone]]
+    metrics = {
+        "candidates": {"records": 2 * count, "rejected": 1, "unmatched": count - 1,
+                       "duplicates": 0, "candidates": count},
+        "filter": {"rows": count, "failed": 0}
+        | {kind: kinds.count(kind) for kind in ("strong", "weak", "none")},
+        "download": {"rows": count, "ok": count - 1},
+        "annotate": count_boxes(lake, BoxScores()),
+        "split": {"rows": splits.rows}
+        | {name: splits.counts["split"].get(name, 0) for name in ("train", "val", "test")},
+    }  # fmt: skip
+    for stage, values in metrics.items():
+        write_metrics(stage, values, root / "metrics")
+    return lake

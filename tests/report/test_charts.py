@@ -1,0 +1,91 @@
+"""Geometry of bins, ticks and curves, and of boxes on pictures."""
+
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spatialgen.report.charts import Column, Tick, histogram, round_numbers
+from spatialgen.report.curves import figure_of, read_panels
+from spatialgen.report.pictures import SIDE, Tiles
+from tests.report.lakes import drawn_rows, make_lake
+
+
+def test_a_histogram_keeps_gaps_and_stacks_parts() -> None:
+    rows = [{"x": 10, "a": 1, "b": 3}, {"x": 30, "a": 0, "b": 2}]
+    chart = histogram(rows, "x", ("a", "b"), step=10, lo=0)
+    assert chart.top == 4
+    assert chart.columns == [
+        Column(25, 25, (25, 75), "10: 1 a, 3 b"),
+        Column(75, 25, (0, 50), "30: 0 a, 2 b"),
+    ]
+    assert chart.ticks == [Tick(at, f"{at * 0.4:g}") for at in (0, 25, 50, 75, 100)]
+
+
+def test_named_ticks_stretch_the_axis() -> None:
+    chart = histogram([{"x": 0, "n": 1}], "x", ("n",), step=1, lo=-1, ticks={-1: "l", 3: "r"})
+    assert chart.columns == [Column(25, 25, (100,), "0: 1 n")]
+    assert chart.ticks == [Tick(0, "l"), Tick(100, "r")]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "numbers"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 36, [0, 10, 20, 30]),
+        (-0.1, 0.1, [-0.1, -0.05, 0, 0.05, 0.1]),
+        (1000, 31000, [5000, 10000, 15000, 20000, 25000, 30000]),
+    ],
+)
+def test_ticks_are_round_numbers(begin: float, end: float, numbers: list[float]) -> None:
+    assert round_numbers(begin, end) == numbers
+
+
+@pytest.mark.parametrize(
+    ("column", "figure"),
+    [
+        *[("train_loss", "loss"), ("val_loss", "loss"), ("loss", "loss"), ("loss/val", "loss")],
+        *[("val", "val"), ("training_time", "training_time"), ("box.train.iou", "box.iou")],
+    ],
+)
+def test_a_column_is_known_by_what_it_measures(column: str, figure: str) -> None:
+    assert figure_of(column) == figure
+
+
+def test_long_curves_keep_their_ends_and_few_points(tmp_path: Path) -> None:
+    lines = "".join(f"{step},{step / 1000}\n" for step in range(10_001))
+    (tmp_path / "train_a.csv").write_text("step,loss\n" + lines)
+    (tmp_path / "train_b.csv").write_text("step,loss\n1,0.5\n")
+    (tmp_path / "train_c.csv").write_text("epoch,loss\n1,0.5\n")
+    (tmp_path / "annotate.csv").write_text("step,loss\n1,0.5\n")
+    long, short = read_panels(tmp_path)
+    points = long.curves[0].points.split(" ")
+    assert len(points) < 500
+    assert (points[0], points[-1]) == ("0.0,100.00", "100.0,0.00")
+    assert long.curves[0].last == 10
+    assert short.curves[0].points == "50.0,50.00", "one point lies in the middle"
+
+
+def test_tiles_hold_small_pictures_and_boxes_where_they_are(tmp_path: Path) -> None:
+    (row,) = drawn_rows(1)
+    large = io.BytesIO()
+    Image.effect_noise((1600, 800), 50).convert("RGB").save(large, "JPEG")
+    row |= {"picture": large.getvalue(), "size": (1600, 800)}
+    row["objects"] = [
+        {"name": "猫", "bbox": [0.5, 0.5, 1.0, 1.0]},
+        {"name": "很长的名字", "bbox": [0.9, 0.0, 1.0, 0.1]},
+        {"name": "猫", "bbox": [0.0, 0.0, 0.1, 0.1]},
+    ]
+    (tile,) = Tiles(make_lake(tmp_path, [row]))([row["row_id"], 12345])
+    assert tile.picture
+    with Image.open(io.BytesIO(base64.b64decode(tile.picture.split(",")[1]))) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (320, 160))
+    assert (tile.width, tile.height) == (SIDE, SIDE / 2)
+    first, second, third = tile.boxes
+    assert (first.x, first.y, first.width, first.height) == (160, 80, 160, 80)
+    assert first.colour == third.colour != second.colour, "a colour for each name"
+    assert first.text_y < first.y
+    assert second.text_y > second.y, "a name that would be cut off stands inside"
+    assert second.text_x + 5 * 22 <= SIDE
