@@ -55,18 +55,26 @@ def _read(path: str, max_bytes: int) -> bytes:
     try:
         # Not waiting for a pipe's other end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with open(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise UnfitLineError(Unfit.no_file, f"{path} is no ordinary file")
-            if found.st_size > max_bytes:
-                raise UnfitLineError(
-                    Reason.too_large,
-                    f"{path} has {found.st_size} bytes, more than download.max_bytes = {max_bytes}",
-                )
-            return file.read(max_bytes + 1)
+        try:
+            return _content(descriptor, path, max_bytes)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UnfitLineError(Unfit.no_file, f"{path!r}: {error.strerror}") from None
     except UnfitLineError:
         raise
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UnfitLineError(Unfit.no_file, f"{path!r}: {why}") from None
+    except ValueError as error:  # a zero byte
+        raise UnfitLineError(Unfit.no_file, f"{path!r}: {error}") from None
+
+
+def _content(descriptor: int, path: str, max_bytes: int) -> bytes:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise UnfitLineError(Unfit.no_file, f"{path} is no ordinary file")
+    if found.st_size > max_bytes:
+        raise UnfitLineError(
+            Reason.too_large,
+            f"{path} has {found.st_size} bytes, more than download.max_bytes = {max_bytes}",
+        )
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read()
