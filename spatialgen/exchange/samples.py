@@ -29,7 +29,7 @@ from spatialgen.lake.annotated import annotated_rows
 from spatialgen.lake.lake import Lake
 
 BATCH_ROWS = 8192
-READ_BYTES = 32 << 20  # of pictures in memory at once, or one that is larger
+READ_BYTES = 8 << 20  # of pictures in memory at once, or one that is larger
 IMAGES, SAMPLES, ANNOTATIONS = "images", "samples.jsonl", "annotations.json"
 PIXEL_DIGITS = 3  # of a coordinate in pixels
 

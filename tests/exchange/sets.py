@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from spatialgen.candidates import prefilter
 from spatialgen.exchange.forms import Unit
-from spatialgen.exchange.imports import BOXES, SHARD, import_samples
+from spatialgen.exchange.imports import BOXES, SHARD, Imported, import_samples
 from spatialgen.fetch.images import ImageStore
 from spatialgen.fetch.publish import publish_downloads, publish_images
 from spatialgen.fetch.stage import asked_rows as asked_urls
@@ -22,7 +23,7 @@ from spatialgen.grounding.publish import publish_boxes
 from spatialgen.grounding.stage import annotate_stage, asked_rows, with_question
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CAPTIONS
-from spatialgen.params import load_params
+from spatialgen.params import Params, load_params
 from spatialgen.rows.engine import answer_rows
 from spatialgen.rows.runner import Inline
 from spatialgen.rows.streaming import Streaming
@@ -44,7 +45,7 @@ def boxed(**boxes: list[float]) -> list[dict[str, object]]:
     return [{"name": name, "bbox": box} for name, box in boxes.items()]
 
 
-def write_set(folder: Path, lines: list[object], pictures: dict[str, bytes]) -> Path:
+def write_set(folder: Path, lines: Sequence[object], pictures: dict[str, bytes]) -> Path:
     """A folder with set.jsonl of these lines, and its pictures by path."""
     for path, content in pictures.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -69,17 +70,26 @@ def many(folder: Path, rows: int, size: tuple[int, int] = (160, 140)) -> Path:
     return write_set(folder, lines, pictures)
 
 
-def params(out: Path | None = None, **changed: object):
+def params(out: Path | None = None, changed: dict[str, object] | None = None) -> Params:
     """The repository's, for an import that has been written to `out`."""
-    ours = {"annotate.gold": None, "compute.threads": 1}
+    ours: dict[str, object] = {"annotate.gold": None, "compute.threads": 1}
     if out is not None:
         ours |= {"candidates.csv": str(out / SHARD), "annotate.given": str(out / BOXES)}
     prompt = str(REPOSITORY / "spatialgen" / "grounding" / "prompt.txt")
-    return load_params(REPOSITORY / "params.yaml", ours | {"annotate.prompt": prompt} | changed)
+    return load_params(
+        REPOSITORY / "params.yaml", ours | {"annotate.prompt": prompt} | (changed or {})
+    )
 
 
-def take_in(lake: Lake, source: Path, out: Path, unit: Unit = Unit.unit, **changed: object):
-    return import_samples(lake, source, out, params(**changed), unit=unit)
+def take_in(
+    lake: Lake,
+    source: Path,
+    out: Path,
+    unit: Unit = Unit.unit,
+    changed: dict[str, object] | None = None,
+) -> Imported:
+    """Import with the repository's params, some of them changed."""
+    return import_samples(lake, source, out, params(changed=changed), unit=unit)
 
 
 def refuse(*_: object) -> None:

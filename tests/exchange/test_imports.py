@@ -192,7 +192,7 @@ def test_every_line_that_is_no_sample_is_said_and_the_others_are_taken(
     (source / "link.jpg").symlink_to("good.jpg")
     (source / "linked").symlink_to("..")
     os.mkfifo(source / "pipe")
-    done = take_in(lake, source, tmp_path / "out", **{"download.max_bytes": 100_000})
+    done = take_in(lake, source, tmp_path / "out", changed={"download.max_bytes": 100_000})
     assert (done.lines, done.samples) == (len(BAD) + 3, 3)
     captions = [row["caption"] for row in read_csv(tmp_path / "out" / SHARD)]
     assert captions == [CAPTION, CAPTION, "最后，在右边"]

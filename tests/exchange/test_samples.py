@@ -5,6 +5,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def read_samples(folder: Path) -> list[dict[str, object]]:
+def read_samples(folder: Path) -> list[dict[str, Any]]:
     with (folder / "samples.jsonl").open(encoding="utf-8", newline="\n") as file:
         return [json.loads(line) for line in file]
 
