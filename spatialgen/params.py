@@ -102,6 +102,7 @@ class AnnotateParams(Section):
     second_view: Literal["mirrored", "smaller"]  # how the second look sees the picture
     min_area: float = Field(ge=0, lt=1)  # of a box, as a share of the picture; selects
     merge_iou: float = Field(gt=0, le=1)  # boxes of one name that overlap so much are one; selects
+    given: str | None  # rows whose boxes exist already, which no model is asked about; null: none
     gold: str | None  # rows with true boxes to measure against (.parquet, .jsonl); null: do not
     planted: int = Field(ge=0, strict=True)  # gold rows asked for a name that is not there, too
     attempt: int = Field(

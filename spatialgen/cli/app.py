@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from spatialgen.cli.output import Format, print_table
+from spatialgen.exchange.forms import Form, Unit
 
 
 class RowStageName(StrEnum):
@@ -195,18 +196,67 @@ def show(
 @app.command()
 def export(
     table: Annotated[str, typer.Argument(help="a table, such as captions")],
-    file: Annotated[Path, typer.Argument(help="the CSV file to write")],
+    target: Annotated[Path, typer.Argument(help="a .csv or .parquet file; of boxes, a folder")],
     where: Annotated[
-        str | None, typer.Option(help="rows to take (captions: strong and weak ones)")
+        str | None,
+        typer.Option(
+            help="rows to take (captions: strong and weak ones); SQL over the table's columns, for "
+            "a folder over those of boxes, captions, images and splits"
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option(help="replace the file if it exists")] = False,
+    form: Annotated[
+        Form | None,
+        typer.Option(
+            help="write a folder: images/ and samples.jsonl (the default), or annotations.json"
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option(help="replace what is there")] = False,
 ) -> None:
-    """Write a table as CSV; captions as url,caption,spatial_type."""
-    from spatialgen.lake.export import export_csv
+    """Write a table as CSV or Parquet (without pictures), or boxes with their pictures as a folder.
+
+    It appears when it is complete; a kill leaves .NAME.*.tmp beside it, to be removed.
+    """
+    from spatialgen.errors import InputError
+    from spatialgen.exchange.samples import export_samples
+    from spatialgen.exchange.tables import SUFFIXES, export_table
     from spatialgen.lake.lake import Lake
 
-    rows = export_csv(Lake(), table, file, where=where, force=force)
-    print(f"{rows} rows in {file}", file=sys.stderr)
+    if form is None and target.suffix in SUFFIXES:
+        rows = export_table(Lake(), table, target, where=where, force=force)
+        print(f"{rows} rows in {target}", file=sys.stderr)
+        return
+    if table != "boxes" or (form is None and target.suffix):
+        raise InputError(
+            f"{table} cannot be written to {target}; name a .csv or .parquet file (of boxes, also "
+            "a folder: --form jsonl or coco)"
+        )
+    condition = "true" if where is None else where
+    done = export_samples(Lake(), target, form or Form.jsonl, where=condition, force=force)
+    print(f"{done.rows} rows and {done.pictures} pictures in {target}", file=sys.stderr)
+
+
+@app.command("import")
+def import_folder(
+    source: Annotated[Path, typer.Argument(help="a .jsonl file, or the folder that holds one")],
+    out: Annotated[Path, typer.Option(help="the folder to write for the pipeline")],
+    boxes: Annotated[Unit, typer.Option(help="what a bbox counts in")] = Unit.unit,
+    force: Annotated[bool, typer.Option(help="replace what is there")] = False,
+    format: Annotated[Format, typer.Option(help="how to print the counts")] = Format.table,
+) -> None:
+    """Take pictures that you have into the store, with their captions and boxes, from a JSONL file.
+
+    A line has image_path, caption and, where there are any, objects (name, bbox) and url.
+    """
+    from spatialgen.cli.imported import count_lines, next_command
+    from spatialgen.exchange.imports import import_samples
+    from spatialgen.lake.lake import Lake
+    from spatialgen.params import load_params
+    from spatialgen.project import find_root
+
+    params = load_params(find_root() / "params.yaml")
+    done = import_samples(Lake(), source, out, params, unit=boxes, force=force)
+    print_table(count_lines(done), format)
+    print(f"{out} is written; go on with\n  {next_command(done, out)}", file=sys.stderr)
 
 
 @store.command()

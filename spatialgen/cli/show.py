@@ -10,6 +10,7 @@ import pyarrow as pa
 from spatialgen.drawing import AGREES, FAILS, UNTESTED, Panel, draw_panels
 from spatialgen.errors import InputError
 from spatialgen.grounding.pictures import Pictures, UnreadableError
+from spatialgen.lake.annotated import annotated_rows
 from spatialgen.lake.lake import Lake
 from spatialgen.report.pictures import VERDICT, annotated_rows, statement
 
@@ -39,17 +40,14 @@ def show_rows(lake: Lake, row_ids: Sequence[int], out: Path, columns: int = 4) -
 
 
 def choose_rows(lake: Lake, count: int, where: str, seed: int) -> list[int]:
-    """`count` rows drawn at random of those of lake/boxes (with captions' columns, too) that
-    satisfy `where`; all of them where there are fewer, InputError where there is none."""
-    if not where.strip() or ";" in where:
-        raise InputError(f"--where {where!r} is no condition; write one, such as not spatial_agree")
-    found = lake.sql(
-        "select row_id from (select boxes.*, captions.* exclude (row_id, error) "
-        f"from boxes join captions using (row_id)) where (\n{where}\n) order by row_id"
-    )["row_id"].to_pylist()
-    if not found:
+    """`count` rows drawn at random of those of lake/boxes that satisfy `where` (see
+    annotated_rows); all of them where there are fewer, InputError where there is none."""
+    with annotated_rows(lake, where) as connection:
+        rows = connection.sql("select row_id from annotated order by row_id").fetchall()
+    if not rows:
         raise InputError(f'no row of lake/boxes satisfies --where "{where}"; widen it')
-    return sorted(random.Random(seed).sample(found, min(count, len(found))))
+    chosen = random.Random(seed).sample(rows, min(count, len(rows)))
+    return sorted(row_id for (row_id,) in chosen)
 
 
 def _rows(lake: Lake, row_ids: Sequence[int]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What stage annotate would cost."""
 
+from spatialgen.grounding.gold import read_given
 from spatialgen.grounding.stage import annotate_stage, asked_rows, with_question
 from spatialgen.lake.lake import Lake
 from spatialgen.params import Params
@@ -11,6 +12,7 @@ def estimate_annotate(lake: Lake, params: Params, sample_rows: int) -> Estimate:
     """Forecast `dvc repro annotate` with these params on this machine, all looks together; the
     planted names of gold rows are left out."""
     stage = annotate_stage(params.annotate, params.compute, lake.path("images"))
+    given = read_given(params.annotate)
     looks = [
         estimate_rows(
             lake,
@@ -19,7 +21,7 @@ def estimate_annotate(lake: Lake, params: Params, sample_rows: int) -> Estimate:
             Inline(params.compute.device),
             sample_rows=sample_rows,
         )
-        for rows in asked_rows(lake, params.annotate).values()
+        for rows in asked_rows(lake, params.annotate, given).values()
     ]
     return Estimate(
         rows=sum(look.rows for look in looks),

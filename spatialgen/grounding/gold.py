@@ -1,14 +1,14 @@
-"""Rows whose boxes are known, and how well the annotator finds them.
+"""Rows whose boxes are known: given ones are published, gold ones measure the annotator.
 
-A gold file is .parquet or .jsonl, one row each: `row_id` (or `url` and `caption`), and `objects`,
-each with `name` and `bbox` [x1, y1, x2, y2] in 0..1. Where objects have `named`, those that it says
-the caption does not name are only known to be there: the sample world's truth has them. A file that
-lists all that a picture shows makes planted names honest; one that lists less may count a thing
-that is there as a false box.
+A file of them is .parquet or .jsonl, one row each: `row_id` (or `url` and `caption`), and
+`objects`, each with `name` and `bbox` [x1, y1, x2, y2] in 0..1. Where objects have `named`, those
+that it says the caption does not name are only known to be there: the sample world's truth has
+them. Gold that lists all that a picture shows makes planted names honest; gold that lists less may
+count a thing that is there as a false box.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,39 +24,58 @@ from spatialgen.grounding.stage import ASKED, question
 from spatialgen.lake.ids import h64, row_id
 from spatialgen.lake.lake import Lake
 from spatialgen.params import AnnotateParams
+from spatialgen.relations.geometry import read_bbox
 from spatialgen.rows.stage import RowStage
 
 Boxes = dict[str, list[list[float]]]
 
 
 @dataclass(frozen=True)
-class Gold:
+class Known:
     """What is known of one row's picture."""
 
     named: Boxes  # true boxes of what the caption names
     shown: frozenset[str]  # every name that is known to be there
 
 
-def read_gold(path: Path) -> dict[int, Gold]:
-    """The rows of a gold file by row_id; InputError with the row that is wrong."""
-    gold: dict[int, Gold] = {}
+def read_given(params: AnnotateParams) -> dict[int, Boxes]:
+    """The boxes of the rows in `params.given`, which no model is asked about, by row_id."""
+    found = _read_known(params.given, "annotate.given")
+    return {row_id: known.named for row_id, known in found.items()}
+
+
+def read_gold(params: AnnotateParams, given: Container[int] = ()) -> dict[int, Known]:
+    """The rows of `params.gold` by row_id. Those whose boxes are `given` measure no model and are
+    left out."""
+    found = _read_known(params.gold, "annotate.gold")
+    return {row_id: known for row_id, known in found.items() if row_id not in given}
+
+
+def _read_known(file: str | None, param: str) -> dict[int, Known]:
+    """The rows of a file by row_id; InputError with the row that is wrong, or with `param`."""
+    known: dict[int, Known] = {}
+    if file is None:
+        return known
+    path = Path(file)
     try:
         for number, row in enumerate(_rows(path), 1):
             key, found = _read_row(path, number, row)
-            if key in gold:
+            if key in known:
                 raise InputError(f"{path}: row {number} repeats row_id {key}; give each row once")
-            gold[key] = found
+            known[key] = found
     except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise InputError(
-            f"annotate.gold = {path} cannot be read ({error}); give a .parquet or UTF-8 .jsonl "
-            "file, or null"
+            f"{param} = {path} cannot be read ({error}); give a .parquet or UTF-8 .jsonl file, or "
+            "null"
         ) from None
-    return gold
+    return known
 
 
 def _rows(path: Path) -> Iterator[Any]:
     if path.suffix == ".parquet":
-        yield from pq.read_table(path).to_pylist()
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
         return
     with path.open(encoding="utf-8-sig") as lines:
         for line in lines:
@@ -67,7 +86,7 @@ def _rows(path: Path) -> Iterator[Any]:
                     yield error
 
 
-def _read_row(path: Path, number: int, row: Any) -> tuple[int, Gold]:
+def _read_row(path: Path, number: int, row: Any) -> tuple[int, Known]:
     try:
         if isinstance(row, Exception):
             raise row
@@ -81,13 +100,10 @@ def _read_row(path: Path, number: int, row: Any) -> tuple[int, Gold]:
             name, is_named = each["name"], each.get("named", True)
             if not isinstance(name, str) or not name or not isinstance(is_named, bool):
                 raise ValueError(f"name {name!r} is no text, or named {is_named!r} no boolean")
-            box = [float(side) for side in each["bbox"]]
-            x1, y1, x2, y2 = box
-            if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
-                raise ValueError(f"bbox {box} of {name} is no [x1, y1, x2, y2] in 0..1")
+            box = read_bbox(each["bbox"])
             if is_named:
                 named.setdefault(name, []).append(box)
-        return key, Gold(named, frozenset(each["name"] for each in row["objects"]))
+        return key, Known(named, frozenset(each["name"] for each in row["objects"]))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: row {number} has no row_id (or url and caption) and objects with name and "
@@ -96,7 +112,7 @@ def _read_row(path: Path, number: int, row: Any) -> tuple[int, Gold]:
 
 
 def planted_rows(
-    asked: pa.Table, gold: Mapping[int, Gold], prompt: str, params: AnnotateParams
+    asked: pa.Table, gold: Mapping[int, Known], prompt: str, params: AnnotateParams
 ) -> pa.Table:
     """The first `params.planted` rows of `asked` that gold knows, each asked for one name more that
     other captions name and its picture does not show."""
@@ -120,7 +136,11 @@ def planted_rows(
 
 
 def measure(
-    lake: Lake, stage: RowStage, gold: Mapping[int, Gold], planted: pa.Table, params: AnnotateParams
+    lake: Lake,
+    stage: RowStage,
+    gold: Mapping[int, Known],
+    planted: pa.Table,
+    params: AnnotateParams,
 ) -> BoxScores:
     """Scores of lake/boxes in the rows that gold knows, and of the answers about planted names.
 
@@ -140,7 +160,7 @@ def measure(
     return scores
 
 
-def _known(rows: Any, gold: Mapping[int, Gold]) -> Any:
+def _known(rows: Any, gold: Mapping[int, Known]) -> Any:
     """The rows, of a table or a batch, that gold knows."""
     return rows.filter(pc.is_in(rows["row_id"], value_set=pa.array([*gold], pa.int64())))
 

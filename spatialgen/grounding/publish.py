@@ -1,12 +1,15 @@
-"""From models' texts to lake/boxes: clean boxes, the referee's verdict, self-agreement."""
+"""From models' texts, or given boxes, to lake/boxes: clean boxes, the referee's verdict,
+self-agreement."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from spatialgen.errors import LakeError
-from spatialgen.grounding.answers import Answer, tidy
+from spatialgen.grounding.answers import Answer, normalise, tidy
 from spatialgen.grounding.families import FAMILIES, Mention, says_nothing
 from spatialgen.grounding.pictures import View, as_seen_plainly
 from spatialgen.grounding.scores import match
@@ -25,23 +28,46 @@ BATCH_ROWS = 8192
 SAID = 120  # characters of an answer that an error quotes
 
 Row = Mapping[str, Any]
+Given = Mapping[int, Mapping[str, Sequence[Sequence[float]]]]
+"""Boxes [x1, y1, x2, y2] in [0, 1] by row_id and name."""
+NONE_GIVEN: Given = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is published of a row: clean boxes, or why there are none."""
+
+    answer: Answer
+    error: str | None = None
+    second: Answer | None = None  # of the second look, where there was one
 
 
 def publish_boxes(
-    lake: Lake, stage: RowStage, asked: Mapping[View, pa.Table], params: AnnotateParams
+    lake: Lake,
+    stage: RowStage,
+    asked: Mapping[View, pa.Table],
+    params: AnnotateParams,
+    given: Given = NONE_GIVEN,
 ) -> Manifest:
-    """Publish lake/boxes: every row with a picture, from the store's answers for each view."""
-    return lake.publish(BOXES, _batches(box_rows(lake, stage, asked, params)))
+    """Publish lake/boxes: every row with a picture, by the store's answers for each view, or with
+    the boxes that are given."""
+    return lake.publish(BOXES, _batches(box_rows(lake, stage, asked, params, given)))
 
 
 def box_rows(
-    lake: Lake, stage: RowStage, asked: Mapping[View, pa.Table], params: AnnotateParams
+    lake: Lake,
+    stage: RowStage,
+    asked: Mapping[View, pa.Table],
+    params: AnnotateParams,
+    given: Given = NONE_GIVEN,
 ) -> Iterator[dict[str, Any]]:
     """The rows of lake/boxes for `asked`, whose views hold the same rows in the same order."""
     views = [answered_rounds(lake, stage, table) for table in asked.values()]
     for parts in zip(*views, strict=True):
         for looks in zip(*(part.to_pylist() for part in parts), strict=True):
-            yield _box_row(looks, params)
+            boxes = given.get(looks[0]["row_id"])
+            found = read_looks(looks, params) if boxes is None else take_given(boxes, params)
+            yield _box_row(looks, found)
 
 
 def answered_rounds(lake: Lake, stage: RowStage, asked: pa.Table) -> Iterator[pa.Table]:
@@ -81,35 +107,48 @@ def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[pa.RecordBatch]:
     yield pa.RecordBatch.from_pylist(held, schema=BOXES.schema)
 
 
-def _box_row(looks: Sequence[Row], params: AnnotateParams) -> dict[str, Any]:
-    """The row of lake/boxes for one row, by its looks; the first one's boxes are published."""
+def _box_row(looks: Sequence[Row], found: Found) -> dict[str, Any]:
+    """The row of lake/boxes for one row, with what was found in its looks, or is given."""
     first = looks[0]
-    answer, error = read_look(first, params)
+    objects = [
+        {"name": name, "bbox": box, "self_iou": score}
+        for name, boxes in found.answer.objects.items()
+        for box, score in zip(boxes, _agreement(name, boxes, found.second), strict=True)
+    ]
+    scores = [each["self_iou"] for each in objects if each["self_iou"] is not None]
+    verdicts = judge(first["caption"], found.answer.objects)
+    return {
+        "row_id": first["row_id"],
+        "sha256": first["sha256"],
+        "objects": objects,
+        "absent": found.answer.absent,
+        "relations": [_relation(verdict) for verdict in verdicts],
+        "spatial_agree": spatial_agree(verdicts),
+        "self_iou": min(scores, default=None),
+        "problems": found.answer.problems,
+        "raw": [_raw(look) for look in looks if look["text"] is not None],
+        "error": found.error,
+    }
+
+
+def take_given(boxes: Mapping[str, Sequence[Sequence[float]]], params: AnnotateParams) -> Found:
+    """The given boxes as those of an answer that names just them."""
+    mentions: list[Mention] = [(name, [*bbox]) for name, bboxes in boxes.items() for bbox in bboxes]
+    names = [*dict.fromkeys(map(normalise, boxes))]
+    sizes = {"min_area": params.min_area, "merge_iou": params.merge_iou}
+    return Found(tidy(mentions, names, "", **sizes))
+
+
+def read_looks(looks: Sequence[Row], params: AnnotateParams) -> Found:
+    """The first look's boxes, and the second's where there is one."""
+    answer, error = read_look(looks[0], params)
     second = None
     if len(looks) > 1:
         second, failed = read_look(looks[1], params)
         if failed is not None:
             second = None
             answer.problems.append("no_second_look")
-    objects = [
-        {"name": name, "bbox": box, "self_iou": score}
-        for name, boxes in answer.objects.items()
-        for box, score in zip(boxes, _agreement(name, boxes, second), strict=True)
-    ]
-    scores = [each["self_iou"] for each in objects if each["self_iou"] is not None]
-    verdicts = judge(first["caption"], answer.objects)
-    return {
-        "row_id": first["row_id"],
-        "sha256": first["sha256"],
-        "objects": objects,
-        "absent": answer.absent,
-        "relations": [_relation(verdict) for verdict in verdicts],
-        "spatial_agree": spatial_agree(verdicts),
-        "self_iou": min(scores, default=None),
-        "problems": answer.problems,
-        "raw": [_raw(look) for look in looks if look["text"] is not None],
-        "error": error,
-    }
+    return Found(answer, error, second)
 
 
 def read_look(look: Row, params: AnnotateParams) -> tuple[Answer, str | None]:

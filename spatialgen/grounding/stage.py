@@ -1,6 +1,6 @@
 """Row stage annotate: where the things that a caption names are in its picture."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ ASKED = pa.schema(
         pa.field("sha256", pa.string()),
         pa.field("caption", pa.string()),
         pa.field("names", pa.list_(pa.string())),  # that are asked for
-        pa.field("question", pa.string()),  # null: the caption names nothing
+        pa.field("question", pa.string()),  # null: it names nothing, or its boxes are given
         pa.field("view", pa.string()),
         pa.field("width", pa.int32()),  # pixels, of the stored picture
         pa.field("height", pa.int32()),
@@ -196,8 +196,11 @@ def read_box_prompt(path: Path) -> str:
     return prompt
 
 
-def asked_rows(lake: Lake, params: AnnotateParams) -> dict[View, pa.Table]:
-    """Per view, every row with a picture and what is asked about it, in row_id order, as ASKED."""
+def asked_rows(
+    lake: Lake, params: AnnotateParams, given: Collection[int] = ()
+) -> dict[View, pa.Table]:
+    """Per view, every row with a picture and what is asked about it, in row_id order, as ASKED;
+    nothing about those whose boxes are `given`."""
     prompt = read_box_prompt(Path(params.prompt))
     if "{caption}" in prompt and "mirrored" in views_of(params):
         raise ParamsError(
@@ -206,11 +209,17 @@ def asked_rows(lake: Lake, params: AnnotateParams) -> dict[View, pa.Table]:
         )
     rows = [*_asked(rows_with_pictures(lake), prompt, params.max_names)]
     plain = pa.Table.from_batches(rows, schema=ASKED)
-    place = ASKED.get_field_index("view")
+    known = pc.is_in(plain["row_id"], value_set=pa.array([*given], pa.int64()))
+    questions = pc.if_else(known, pa.scalar(None, pa.string()), plain["question"])
+    plain = _with_column(plain, "question", questions)
     return {
-        view: plain.set_column(place, ASKED.field("view"), pa.repeat(view, plain.num_rows))
+        view: _with_column(plain, "view", pa.repeat(view, plain.num_rows))
         for view in views_of(params)
     }
+
+
+def _with_column(asked: pa.Table, name: str, values: pa.Array | pa.ChunkedArray) -> pa.Table:
+    return asked.set_column(ASKED.get_field_index(name), ASKED.field(name), values)
 
 
 def rows_with_pictures(lake: Lake) -> pa.Table:

@@ -72,6 +72,12 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def check_condition(where: str) -> None:
+    """QueryError where `where` cannot be a single condition."""
+    if not where.strip() or ";" in where:
+        raise QueryError(f"--where {where!r} is no condition; write one, such as p_strong > 0.9")
+
+
 def run_query(
     snapshot: Snapshot,
     text: str,

@@ -24,8 +24,9 @@ regions     Corners and parts: the centre is in that quarter or half of the pict
     in the middle third both ways (rule of thirds).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
+from typing import Any
 
 from spatialgen.relations.words import Kind
 
@@ -37,6 +38,14 @@ LEVEL = 0.25  # share of the smaller height that must be common
 LOWER = 0.02  # of the picture's height: less decides nothing about depth
 THIRDS = (1 / 3, 2 / 3)
 SUPPORT = 0.25  # of the subject's height: how far above its support a box may end
+
+
+def read_bbox(sides: Iterable[Any]) -> list[float]:
+    """A box that somebody wrote, of any numbers; ValueError or TypeError where it is none."""
+    box = [float(side) for side in sides]
+    if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise ValueError(f"bbox {box} is no [x1, y1, x2, y2] in 0..1")
+    return box
 
 
 def holds(kind: Kind, subjects: Sequence[BBox], objects: Sequence[Sequence[BBox]]) -> bool:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from PIL import Image
 
 from spatialgen.grounding.annotator import BoxAnnotator, Written
+from spatialgen.grounding.gold import read_given
 from spatialgen.grounding.pictures import (
     Pictures,
 )
@@ -93,17 +94,18 @@ COMPUTE = compute_params(device="cpu", batch_pictures=4, threads=1)
 
 def annotate(lake, params, annotator=None):
     """Run the stage; the counts by view."""
+    given = read_given(params)
     stage = annotate_stage(params, COMPUTE, lake.path("images"))
     if annotator is not None:
         pictures = Pictures(lake["images"].dataset())
         opened = Annotate(annotator, pictures, ahead=8)
         stage = type(stage)(**vars(stage) | {"open": lambda device: opened})
-    asked = asked_rows(lake, params)
+    asked = asked_rows(lake, params, given)
     counts = {
         view: answer_rows(lake, stage, with_question(rows), Inline("cpu"), quiet=True)
         for view, rows in asked.items()
     }
-    publish_boxes(lake, stage, asked, params)
+    publish_boxes(lake, stage, asked, params, given)
     return stage, asked, counts
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spatialgen.errors import InputError
-from spatialgen.grounding.gold import measure, planted_rows, read_gold
+from spatialgen.grounding.gold import measure, planted_rows, read_given, read_gold
 from spatialgen.grounding.metrics import write_recall_plot
 from spatialgen.grounding.pictures import (
     Pictures,
@@ -20,6 +20,7 @@ from tests.grounding.annotating import (
     RIGHT,
     SAID,
     annotate,
+    boxes,
     fill,
     oracle,
     picture,
@@ -36,7 +37,8 @@ def test_gold_measures_and_plants_names(lake, params, tmp_path):
         {"url": "http://a/2", "caption": captions[2], "objects": [{"name": "灯笼", "bbox": LEFT}]},
     ]  # fmt: skip
     gold.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    known = read_gold(gold)
+    params = params.model_copy(update={"gold": str(gold)})
+    known = read_gold(params)
     assert set(known) == {keys[captions[0]], keys[captions[2]]}
     stage, asked, _ = annotate(lake, params, oracle(params))
     planted = planted_rows(asked["plain"], known, "{names}", params)
@@ -77,10 +79,52 @@ def test_gold_measures_and_plants_names(lake, params, tmp_path):
         ("[" * 100_000, "row 2 has no row_id"),
     ],
 )
-def test_a_wrong_gold_row_is_named(tmp_path, line, words):
+def test_a_wrong_row_is_named(params, tmp_path, line, words):
     path = tmp_path / "gold.jsonl"
     path.write_text('{"row_id": 7, "objects": []}\n' + line)
-    with pytest.raises(InputError, match=words):
-        read_gold(path)
-    with pytest.raises(InputError, match=r"annotate.gold = .*missing.parquet cannot be read"):
-        read_gold(tmp_path / "missing.parquet")
+    for param, read in (("gold", read_gold), ("given", read_given)):
+        with pytest.raises(InputError, match=words):
+            read(params.model_copy(update={param: str(path)}))
+        missing = params.model_copy(update={param: str(tmp_path / "missing.parquet")})
+        with pytest.raises(InputError, match=rf"annotate.{param} = .*missing.parquet cannot be"):
+            read(missing)
+
+
+def test_given_boxes_are_taken_and_nothing_is_asked_or_measured(lake, params, tmp_path):
+    captions = [caption for caption, _ in SAID[:3]]
+    keys = fill(lake, captions, [picture(n) for n in range(3)])
+    given, none = keys[captions[0]], keys[captions[2]]
+    lines = [
+        {"row_id": given, "objects": [
+            {"name": "「小猫」", "bbox": LEFT}, {"name": "小猫", "bbox": LEFT},
+            {"name": "箱子", "bbox": RIGHT}, {"name": "蚂蚁", "bbox": [0.5, 0.5, 0.51, 0.51]},
+            {"name": "飞机", "bbox": RIGHT}]},
+        {"row_id": none, "objects": []},
+        {"row_id": 5, "objects": [{"name": "猫", "bbox": LEFT}]},
+    ]  # fmt: skip
+    file = tmp_path / "given.jsonl"
+    file.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    params = params.model_copy(
+        update={"given": str(file), "gold": str(file), "passes": 2, "second_view": "smaller"}
+    )
+    annotator = oracle(params)
+    _, asked, counts = annotate(lake, params, annotator)
+    assert {view: count.computed for view, count in counts.items()} == {"plain": 1, "smaller": 1}
+    questions = dict(
+        zip(*(asked["plain"][name].to_pylist() for name in ("row_id", "question")), strict=True)
+    )
+    assert [key for key, question in questions.items() if question] == [keys[captions[1]]]
+    rows = boxes(lake)
+    row = rows[given]
+    found = [(each["name"], [round(side, 6) for side in each["bbox"]]) for each in row["objects"]]
+    assert found == [("小猫", LEFT), ("箱子", RIGHT), ("飞机", RIGHT)], "not only what it names"
+    assert sorted(row["problems"]) == ["duplicate", "tiny"]
+    assert (row["raw"], row["absent"], row["error"], row["self_iou"]) == ([], [], None, None)
+    assert row["spatial_agree"] is True, "the referee has judged them"
+    assert [each["agrees"] for each in row["relations"]] == [True]
+    assert (rows[none]["objects"], rows[none]["error"]) == ([], None)
+    asked_about = rows[keys[captions[1]]]
+    assert [look["view"] for look in asked_about["raw"]] == ["plain", "smaller"]
+    assert asked_about["self_iou"] == pytest.approx(1)
+    assert read_gold(params, read_given(params)) == {}, "they measure nothing of the model"
+    assert set(read_gold(params)) == {given, none, 5}

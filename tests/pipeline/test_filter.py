@@ -268,19 +268,23 @@ def test_the_command_line_forecasts_watches_and_exports(judged: Project, tmp_pat
     judged.run("spatialgen", "export", "captions", str(file), *where)
     with file.open(encoding="utf-8", newline="") as lines:
         assert {row["spatial_type"] for row in csv.DictReader(lines)} == {"none"}
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
     for target, *options, words in [
         (file, "--force", "--where", "x=", "does not run"),
         (file, "--force", "--where", "cast(caption as int) = 5", "does not run"),
         (file, "--force", "--where", "", "is no condition"),
         (file, "--force", "--where", "1=1; drop table x", "is no condition"),
-        ("/dev/null", "--force", "is no ordinary file"),
-        (tmp_path, "--force", "is no ordinary file"),
+        (folder, "--force", "is no ordinary file"),
+        (tmp_path, "name a .csv or .parquet file"),
+        (tmp_path / "out.txt", "name a .csv or .parquet file"),
         (file / "below", "cannot be written"),
     ]:
         command = ["spatialgen", "export", "captions", str(target), *map(str, options)]
         wrong = judged.run(*command, check=False)
         assert (wrong.returncode, "Traceback" in wrong.stderr) == (1, False), wrong.stderr
         assert str(words) in wrong.stderr
+    folder.rmdir()
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"], "no scratch is left"
     wrong = judged.run("spatialgen", "export", "nope", str(file), check=False)
     assert "there is no table 'nope'; tables: candidates" in wrong.stderr
