@@ -10,7 +10,7 @@ import pyarrow as pa
 from spatialgen.drawing import AGREES, FAILS, UNTESTED, Panel, draw_panels
 from spatialgen.errors import InputError
 from spatialgen.grounding.pictures import Pictures, UnreadableError
-from spatialgen.lake.annotated import annotated_rows
+from spatialgen.lake.annotated import annotated_view
 from spatialgen.lake.lake import Lake
 from spatialgen.report.pictures import VERDICT, annotated_rows, statement
 
@@ -41,8 +41,8 @@ def show_rows(lake: Lake, row_ids: Sequence[int], out: Path, columns: int = 4) -
 
 def choose_rows(lake: Lake, count: int, where: str, seed: int) -> list[int]:
     """`count` rows drawn at random of those of lake/boxes that satisfy `where` (see
-    annotated_rows); all of them where there are fewer, InputError where there is none."""
-    with annotated_rows(lake, where) as connection:
+    annotated_view); all of them where there are fewer, InputError where there is none."""
+    with annotated_view(lake, where) as connection:
         rows = connection.sql("select row_id from annotated order by row_id").fetchall()
     if not rows:
         raise InputError(f'no row of lake/boxes satisfies --where "{where}"; widen it')

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from spatialgen.errors import InputError, LakeError
 from spatialgen.exchange.forms import Form
 from spatialgen.exchange.places import new_folder
-from spatialgen.lake.annotated import annotated_rows
+from spatialgen.lake.annotated import annotated_view
 from spatialgen.lake.lake import Lake
 
 BATCH_ROWS = 8192
@@ -47,7 +47,7 @@ class Exported:
 def export_samples(
     lake: Lake, folder: Path, form: Form, *, where: str = "true", force: bool = False
 ) -> Exported:
-    """Write the rows of lake/boxes without an error that satisfy `where` (SQL; see annotated_rows)
+    """Write the rows of lake/boxes without an error that satisfy `where` (SQL; see annotated_view)
     to `folder`, with their pictures.
 
     Memory stays at some pictures and 64 bytes per picture. The folder appears when it is complete;
@@ -55,7 +55,7 @@ def export_samples(
     """
     with (
         new_folder(folder, (IMAGES, SAMPLES, ANNOTATIONS), force=force) as scratch,
-        annotated_rows(lake, where) as connection,
+        annotated_view(lake, where) as connection,
     ):
         connection.execute("create view sample as from annotated where error is null")
         rows, wanted = _count(connection, where)

@@ -11,7 +11,7 @@ from spatialgen.lake.sql import check_condition, connect
 
 
 @contextmanager
-def annotated_rows(lake: Lake, where: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def annotated_view(lake: Lake, where: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB with the view `annotated`: the rows of lake/boxes that satisfy `where`, with the
     columns of boxes, captions (but its error), images and, once there is one, splits.
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from spatialgen.drawing import COLOURS
 from spatialgen.grounding.pictures import Pictures, UnreadableError
+from spatialgen.lake.annotated import annotated_view
 from spatialgen.lake.ids import h64_sql
 from spatialgen.lake.lake import Lake
 
@@ -50,17 +51,16 @@ class Tile:
 
 
 def sample_rows(lake: Lake, where: str, count: int, seed: int) -> list[int]:
-    """At most `count` row_ids of lake/boxes (joined with captions) that satisfy `where`, drawn by a
+    """At most `count` row_ids of lake/boxes that satisfy `where` (see annotated_view), drawn by a
     hash of seed and row_id: more rows in the lake push few of them out.
     """
     order = h64_sql("$seed::varchar", "row_id::varchar")
-    found = lake.sql(
-        f"select row_id from boxes join captions using (row_id) where {where} "
-        f"order by {order}, row_id limit $count",
-        seed=seed,
-        count=count,
-    )
-    return [int(row_id) for row_id in found["row_id"].to_pylist()]
+    with annotated_view(lake, where) as connection:
+        found = connection.execute(
+            f"select row_id from annotated order by {order}, row_id limit $count",
+            {"seed": seed, "count": count},
+        ).fetchall()
+    return [int(row_id) for (row_id,) in found]
 
 
 def annotated_rows(lake: Lake, row_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
