@@ -1,5 +1,6 @@
 -- Which pictures stand behind many captions: exact duplicates, and "this picture was removed"?
--- captions, hosts: how many lead to this file. A placeholder shows on unrelated captions.
+-- captions, hosts: how many lead to this file; caption, another: two of them, the lowest and
+-- highest row_id. A placeholder shows on unrelated captions.
 -- param least = 2
 -- param limit = 20
 select

@@ -1,13 +1,14 @@
 -- Which position words do the candidates hold, and how many captions hold each?
--- relation: what the word says when it is spatial; captions: that hold the word at least once;
--- share: of all candidates (a caption may hold several words); example: the caption of lowest row_id.
+-- relation: what the word says when it is spatial, as in boxes.relations where that has it;
+-- captions: that hold the word at least once; share: of all candidates (a caption may hold several
+-- words); example: the caption of lowest row_id.
 with word(relation, word) as (
     values
         ('left', '左'), ('right', '右'), ('above', '上'), ('below', '下'), ('front', '前'),
         ('behind', '后'), ('behind', '背'), ('beside', '旁'), ('beside', '边'), ('beside', '侧'),
-        ('between', '间'), ('inside', '里'), ('inside', '内'), ('inside', '中'), ('outside', '外'),
-        ('around', '围'), ('corner', '角'), ('centre', '央'), ('top', '顶'), ('bottom', '底'),
-        ('opposite', '对面'), ('near', '附近')
+        ('between', '间'), ('in', '里'), ('in', '内'), ('in', '中'), ('outside', '外'),
+        ('around', '围'), ('corner', '角'), ('center', '央'), ('top', '顶'), ('bottom', '底'),
+        ('opposite', '对面'), ('beside', '附近')
 ), held as (
     select
         row_id,
