@@ -3,6 +3,13 @@
 -- caption; row_id: the lowest of them.
 -- param threshold = 0.5
 -- param limit = 20
+with judged as (
+    select *, abs(p_strong + p_weak - $threshold) as distance
+    from captions where spatial_type is not null
+), nearest as (  -- so many captions lie at no more distances, and only theirs need be sorted
+    select max(distance) as distance
+    from (select distinct distance from judged order by distance limit $limit)
+)
 select
     round(any_value(p_strong + p_weak)::double, 3) as p_spatial,
     round(any_value(p_strong)::double, 3) as p_strong,
@@ -10,8 +17,8 @@ select
     count(*) as rows,
     caption,
     min(row_id) as row_id
-from captions
-where spatial_type is not null
+from judged
+where distance <= (from nearest)
 group by caption
-order by min(abs(p_strong + p_weak - $threshold)), caption
+order by min(distance), caption
 limit $limit;
