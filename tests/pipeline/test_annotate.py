@@ -9,19 +9,16 @@ import lance
 import pytest
 from PIL import Image
 
-from tests.conftest import Project, make_project
+from tests.conftest import Project, RunTo
 
 ASKED = "select rows_computed as n from runs where stage = 'annotate' order by started desc limit 1"
 STORED = "select count(*) as n from store.annotate"
 
 
 @pytest.fixture(scope="module")
-def annotated(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def annotated(run_to: RunTo, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that has run to its end and is committed; each test leaves it as it was."""
-    project = make_project(tmp_path_factory.mktemp("annotated") / "project")
-    project.run("dvc", "repro")
-    project.commit("first run")
-    return project
+    return run_to("all", tmp_path_factory.mktemp("annotated") / "project")
 
 
 def stored(memo: Path) -> int:

@@ -17,12 +17,9 @@ RAN = ("sample", "candidates", "filter")
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def judged(ran: Project) -> Project:
     """A project that has judged its captions and is committed; each test leaves it as it was."""
-    project = make_project(tmp_path_factory.mktemp("judged") / "project")
-    project.run("dvc", "repro", "filter")
-    project.commit("first run")
-    return project
+    return ran
 
 
 def metrics(project: Project) -> dict[str, object]:
