@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from hypothesis import settings
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import IMAGES
 from spatialgen.params import ComputeParams, load_params
+from spatialgen.project import run
 
 settings.register_profile("unhurried", deadline=None)  # no test asserts a timing
 settings.load_profile("unhurried")
@@ -266,6 +268,23 @@ def run_to(tmp_path_factory: pytest.TempPathFactory) -> RunTo:
 def project(run_to: RunTo, tmp_path: Path) -> Project:
     """A project that has run stages sample and candidates and is committed."""
     return run_to("candidates", tmp_path / "project")
+
+
+Complaint = Callable[..., str]
+
+
+@pytest.fixture
+def complaint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complaint:
+    """Run a project's stage in this process; it must end with 1, and what it says is returned."""
+
+    def said(project: Project, stage: str, *arguments: str) -> str:
+        monkeypatch.delenv("SPATIALGEN_STORE", raising=False)
+        monkeypatch.chdir(project.root)
+        monkeypatch.setattr(sys, "argv", [stage, *arguments])
+        assert run(importlib.import_module(f"pipeline.{stage}").main) == 1
+        return capsys.readouterr().err
+
+    return said
 
 
 @pytest.fixture(scope="module")

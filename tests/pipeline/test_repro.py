@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spatialgen.lake.links import files_under
-from tests.conftest import REPOSITORY, Project, RunTo, make_project
+from tests.conftest import REPOSITORY, Complaint, Project, RunTo, make_project
 
 
 def rows(project: Project, text: str = "select count(*) as n from candidates", *at: str) -> int:
@@ -235,18 +235,17 @@ def test_your_own_folder_of_shards(project: Project, tmp_path: Path) -> None:
     assert rows(project) == 2, "DVC saw that the shard has changed"
 
 
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"csv": "nowhere"}, "nowhere"),
-        ({"pattern": "'*.tsv'"}, "fits '*.tsv'; set candidates.pattern"),
-        ({"memory": "much"}, "compute.memory = 'much' is wrong"),
-    ],
-)
-def test_mistakes_stop_the_stage_with_one_sentence(
-    project: Project, params: dict[str, str], words: str
-) -> None:
-    project.set_params(**params)
+def test_mistakes_stop_the_stage_with_one_sentence(project: Project, complaint: Complaint) -> None:
+    params = project.root / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    for key, value, words in [
+        ("csv", "nowhere", "nowhere"),
+        ("memory", "much", "compute.memory = 'much' is wrong"),
+        ("pattern", "'*.tsv'", "fits '*.tsv'; set candidates.pattern"),
+    ]:
+        params.write_text(text, encoding="utf-8")
+        project.set_params(**{key: value})
+        assert words in complaint(project, "candidates")
     done = project.run("dvc", "repro", "-f", "candidates", check=False)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
