@@ -71,6 +71,7 @@ def test_a_threshold_asks_nothing_and_comes_back(annotated: Project) -> None:
     assert annotated.manifest("boxes") == before
 
 
+@pytest.mark.slow  # tests/grounding/test_annotate.py has it in the small
 def test_a_second_look_pays_only_itself(annotated: Project) -> None:
     questions = annotated.number("select count(*) as n from boxes where error is null")
     annotated.run("dvc", "exp", "run", "-S", "annotate.passes=2")

@@ -49,7 +49,7 @@ def test_a_second_repro_does_nothing(ran: Project) -> None:
 
 def test_equal_content_leaves_everything_downstream_alone(ran: Project) -> None:
     lock = (ran.root / "dvc.lock").read_text()
-    ran.run("dvc", "repro", "-f", "candidates")
+    ran.run("dvc", "repro", "-f", "-s", "candidates")
     assert (ran.root / "dvc.lock").read_text() == lock, "republished files are identical"
     assert ran.run("git", "status", "--porcelain").stdout == ""
 
@@ -212,7 +212,7 @@ def test_works_without_the_right_to_override_file_modes(run_to: RunTo, tmp_path:
     done = project.run("python", "-c", f"open({str(data)!r}, 'ab')", check=False)
     assert "PermissionError" in done.stderr
     base = rows(project)
-    project.run("dvc", "repro", "-f", "candidates")
+    project.run("dvc", "repro", "-f", "-s", "candidates")
     project.run("dvc", "exp", "run", "-S", 'candidates.keywords=["左"]', "candidates")
     assert rows(project) < base
     project.run("git", "checkout", "-q", ".")
@@ -246,7 +246,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(project: Project, complaint: 
         params.write_text(text, encoding="utf-8")
         project.set_params(**{key: value})
         assert words in complaint(project, "candidates")
-    done = project.run("dvc", "repro", "-f", "candidates", check=False)
+    done = project.run("dvc", "repro", "-f", "-s", "candidates", check=False)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
