@@ -1,7 +1,8 @@
 -- Which things are boxed most, how often are they missed, and how large are they?
--- rows: that ask for the name and get a box; boxes: of it; absent: rows in which the model says that
--- it is not there; absent_share: of the rows that ask for it; side: median, of a square of equal area,
--- as a share of the picture's.
+-- rows: that ask for the name and get a box; boxes: of it; absent: rows in which the model says
+-- that it is not there; absent_share: of the rows that ask for it; side: median, of a square of
+-- equal area, as a share of the picture's.
+-- param limit = 50
 with found as (
     select row_id, unnest(objects) as o from boxes
 ), by_name as (
@@ -23,4 +24,4 @@ select
     round(side, 3) as side
 from by_name full join missing using (name)
 order by rows desc, absent desc, name
-limit 50;
+limit $limit;

@@ -1,6 +1,7 @@
 -- How many boxes do the annotated rows have?
--- n_boxes: per row; rows: with so many; share: of all rows; agree: of these rows with a verdict, the
--- share whose stated positions all hold; example: the row of lowest row_id (spatialgen show ROW_ID).
+-- n_boxes: per row (0 also where there is no answer: box_problems.sql); rows: with so many; share:
+-- of all rows; agree: of these rows with a verdict, the share whose stated positions all hold;
+-- example: the row of lowest row_id (spatialgen show ROW_ID).
 select
     len(objects) as n_boxes,
     count(*) as rows,

@@ -1,6 +1,7 @@
 -- How are the judged captions shared between the classes, and how sure is that?
--- share: of all judged rows; lo, hi: its 95 % interval (Wilson) if these rows are a random draw of
--- the web; spatial = strong + weak. What the judge gets wrong is in metrics/filter.json, gold.
+-- class: strong, weak, none, or failed (no answer); share: of all judged rows; lo, hi: its 95 %
+-- interval (Wilson) if these rows are a random draw of the web; spatial = strong + weak. What the
+-- judge gets wrong is in metrics/filter.json, gold.
 with counted as (
     select coalesce(spatial_type, 'failed') as class, count(*) as captions from captions group by class
     union all

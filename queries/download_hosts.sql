@@ -1,6 +1,7 @@
 -- Which hosts still give pictures, and how sure is that?
--- share: of the host's URLs that gave a picture that fits the params; lo, hi: its 95 % interval
--- (Wilson) if these rows are a random draw; failure: the commonest reason of the others.
+-- urls: of the host; ok: that gave a picture that fits the params; share: of its urls; lo, hi: its
+-- 95 % interval (Wilson) if these rows are a random draw; transient: that failed and may not fail
+-- again; failure: the commonest reason of the others.
 -- param limit = 30
 with counted as (
     select

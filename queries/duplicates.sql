@@ -1,4 +1,4 @@
--- Which captions stand on several pictures, most repeated first?
+-- Which captions stand at several URLs, most repeated first?
 -- urls: distinct (url, caption) rows with this caption; the exact duplicates are gone already;
 -- row_id: the lowest of them.
 -- param limit = 20

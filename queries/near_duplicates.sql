@@ -1,7 +1,9 @@
 -- Which pictures look alike, by their perceptual hash?
--- distance: bits that differ, of 64. Two hashes that differ in at most 3 bits agree in one of four
--- parts of 16, so only pictures that share a part are compared; parts that more than 1000 pictures
--- share (flat colours) are left out.
+-- picture, alike: two of them, by sha256; distance: bits that differ, of 64, at most $distance;
+-- pairs: how many there are in all; size: width x height. Two hashes that differ in at most 3 bits
+-- agree in one of four parts of 16, so only pictures that share a part are compared (a larger
+-- $distance finds not all of them); parts that more than 1000 pictures share (flat colours) are
+-- left out.
 -- param distance = 3
 -- param limit = 50
 with part as (

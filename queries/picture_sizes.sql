@@ -1,5 +1,6 @@
 -- How large are the pictures, in bytes and pixels?
--- One row per format, and one for all; p05, p50, p95: quantiles; side: of the shorter side, pixels.
+-- One line per format, and one for all. MB, kB: 1e6 and 1e3 bytes; mean; p05, p50, p95: quantiles;
+-- side: the shorter one, pixels; mean_aspect: width over height.
 select
     coalesce(format, 'all') as format,
     count(*) as pictures,

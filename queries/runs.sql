@@ -1,5 +1,7 @@
 -- What did the last runs of each stage cost, and how much came from the store?
--- reused: share of the asked rows that the store answered.
+-- rows_total: that the stage was asked for; reused: share of them that the store answered; the
+-- others were computed, some without an answer (rows_failed); rows_per_s: computed, over the whole
+-- run; started: UTC. stage_costs.sql sums them up.
 -- param limit = 20
 select
     stage,

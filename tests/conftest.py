@@ -2,13 +2,14 @@
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hypothesis import settings
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import IMAGES
 from spatialgen.params import ComputeParams, load_params
+from spatialgen.project import run
 
 settings.register_profile("unhurried", deadline=None)  # no test asserts a timing
 settings.load_profile("unhurried")
@@ -172,6 +174,11 @@ class Project:
         self.run("git", "clean", "-fdq")
         self.run("dvc", "checkout", *stages)
 
+    def copy(self, root: Path) -> "Project":
+        """The same at another place, its hard links among themselves included."""
+        subprocess.run(["cp", "-a", str(self.root), str(root)], check=True)
+        return Project(root, self.prefix)
+
     def clone(self, root: Path, *stages: str) -> "Project":
         """A clone with this one's cache, and the outs of `stages` (default: all)."""
         self.run("git", "clone", "-q", str(self.root), str(root))
@@ -227,15 +234,60 @@ def make_project(root: Path, prefix: list[str] | None = None) -> Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def unrun(tmp_path: Path) -> Project:
     """A project that has not run yet."""
     return make_project(tmp_path / "project")
 
 
+PREFIXES = ("candidates", "filter", "download", "all")  # of the pipeline, each with those before it
+
+RunTo = Callable[[str, Path], Project]
+
+
+@pytest.fixture(scope="session")
+def run_to(tmp_path_factory: pytest.TempPathFactory) -> RunTo:
+    """Copies of projects that have run up to one of PREFIXES and are committed.
+
+    Each prefix runs once in a session, in a copy of the one before; who copies may change anything.
+    """
+    originals: dict[str, Project] = {}
+
+    def original(prefix: str) -> Project:
+        if prefix not in originals:
+            root, place = tmp_path_factory.mktemp(prefix) / "project", PREFIXES.index(prefix)
+            before = original(PREFIXES[place - 1]).copy(root) if place else make_project(root)
+            before.run("dvc", "repro", *([prefix] if prefix != "all" else []))
+            before.commit(f"run {prefix}")
+            originals[prefix] = before
+        return originals[prefix]
+
+    return lambda prefix, root: original(prefix).copy(root)
+
+
+@pytest.fixture
+def project(run_to: RunTo, tmp_path: Path) -> Project:
+    """A project that has run stages sample and candidates and is committed."""
+    return run_to("candidates", tmp_path / "project")
+
+
+Complaint = Callable[..., str]
+
+
+@pytest.fixture
+def complaint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Complaint:
+    """Run a project's stage in this process; it must end with 1, and what it says is returned."""
+
+    def said(project: Project, stage: str, *arguments: str) -> str:
+        monkeypatch.delenv("SPATIALGEN_STORE", raising=False)
+        monkeypatch.chdir(project.root)
+        monkeypatch.setattr(sys, "argv", [stage, *arguments])
+        assert run(importlib.import_module(f"pipeline.{stage}").main) == 1
+        return capsys.readouterr().err
+
+    return said
+
+
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def ran(run_to: RunTo, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that has judged its captions and is committed; shared, so leave it as it was."""
-    project = make_project(tmp_path_factory.mktemp("ran") / "project")
-    project.run("dvc", "repro", "filter")
-    project.commit("first run")
-    return project
+    return run_to("filter", tmp_path_factory.mktemp("ran") / "project")

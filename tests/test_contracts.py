@@ -1,6 +1,7 @@
 """Promises that hold between files."""
 
 import ast
+import hashlib
 import re
 import subprocess
 import sys
@@ -123,3 +124,17 @@ def test_imports_stay_light(code: str, heavy: list[str]) -> None:
     check = f"import sys; {code}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_lock_is_of_the_params_and_metrics_in_git() -> None:
+    """So what git holds comes from one run of the pipeline; that it would come again is slow."""
+    lock = yaml.safe_load((REPOSITORY / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    assert set(lock) == set(STAGES)
+    for stage, locked in lock.items():
+        for section, values in locked["params"]["params.yaml"].items():
+            assert values == params[section], f"params of {stage}"
+        for out in locked["outs"]:
+            if out["path"].endswith(".json"):
+                found = hashlib.md5((REPOSITORY / out["path"]).read_bytes()).hexdigest()
+                assert found == out["md5"], out["path"]

@@ -1,22 +1,16 @@
-"""Every shipped query over 5 M-row tables, the command line's start, and the package's import.
+"""Every shipped query over a lake of 5 M captions, the command line's start, the package's import.
 
-python -m tests.benchmarks.queries
+python -m tests.benchmarks.queries [NAME ...]      # some of the queries; 5 GB of disk
 """
 
 import shutil
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
-import pyarrow as pa
-
-from spatialgen.lake.lake import Lake
-from spatialgen.lake.schemas import CANDIDATES, REJECTS
-from spatialgen.metrics import write_metrics
-from spatialgen.records import Reason
 from tests.benchmarks.harness import in_process, report, workspace
+from tests.benchmarks.large_lake import make_lake
 
 ROWS = 5_000_000
-BATCH = 100_000
 QUERY = """
 import sys, time
 from spatialgen.lake.lake import Lake
@@ -39,40 +33,15 @@ except SystemExit as stop:
 IMPORT = "import spatialgen, sys; assert 'torch' not in sys.modules"
 
 
-def candidates() -> Iterator[pa.RecordBatch]:
-    """Rows in row_id order with captions of Wukong's length, one in ten repeated."""
-    words = ["左边是猫", "手机上市", "草地上的狗", "免费下载", "桌子旁边", "中国制造", "山里的人"]
-    for start in range(0, ROWS, BATCH):
-        ids = range(start, start + BATCH)
-        captions = [f"{words[n % 7]}，图片{n // 10 if n % 10 < 2 else n}高清大图" for n in ids]
-        urls = [f"http://gimg2.sample.test/image_search/src=http%3A%2F%2Fa%2F{n}.jpg" for n in ids]
-        yield pa.record_batch([list(ids), urls, captions], names=["row_id", "url", "caption"])
-
-
-def rejects() -> Iterator[pa.RecordBatch]:
-    """As many damaged records."""
-    names = [reason.name for reason in Reason]
-    for start in range(0, ROWS, BATCH):
-        lines = list(range(start, start + BATCH))
-        reasons = [names[line % len(names)] for line in lines]
-        raws = [f'"http://gimg2.sample.test/{line}","草地上的狗' for line in lines]
-        yield pa.record_batch(
-            [["wukong_100m_0.csv"] * BATCH, lines, reasons, raws],
-            names=["file", "line", "reason", "raw"],
-        )
-
-
 def main() -> None:
     with workspace() as folder:
-        lake = Lake(folder / "lake", store=folder / ".lake")
-        lake.publish(CANDIDATES, candidates())
-        lake.publish(REJECTS, rejects())
-        counts = ["records", "rejected", "unmatched", "duplicates", "candidates"]
-        write_metrics("candidates", dict.fromkeys(counts, ROWS), folder / "metrics")
+        lake = make_lake(folder, ROWS)
+        tables = {name: lake[name].count_rows() for name in lake.tables()}
         shutil.copy("dvc.yaml", folder)
         queries = {
             path.stem: in_process(QUERY, folder, path)  # opening the tables included
             for path in sorted(Path("queries").glob("*.sql"))
+            if path.stem in sys.argv[1:] or not sys.argv[1:]
         }
         first_row = in_process(COMMAND_LINE, folder)["s"]
         imported = min(in_process(IMPORT)["cpu_s"] for _ in range(3))
@@ -82,9 +51,9 @@ def main() -> None:
     report(
         "queries",
         {
-            "rows": ROWS,
+            "rows": tables,
             "seconds": {name: round(figures["printed"], 2) for name, figures in queries.items()},
-            "peak_mb": peak,
+            "peak_mb": {name: round(figures["peak_mb"]) for name, figures in queries.items()},
             "sql_first_row_s": first_row,
             "import_cpu_s": imported,
             "python_itself_cpu_s": baseline,

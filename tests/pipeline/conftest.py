@@ -2,13 +2,10 @@
 
 import pytest
 
-from tests.conftest import Project, make_project
+from tests.conftest import Project, RunTo
 
 
 @pytest.fixture(scope="session")
-def annotated(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def annotated(run_to: RunTo, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that has run to its end and is committed; each test leaves it as it was."""
-    project = make_project(tmp_path_factory.mktemp("annotated") / "project")
-    project.run("dvc", "repro")
-    project.commit("first run")
-    return project
+    return run_to("all", tmp_path_factory.mktemp("annotated") / "project")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spatialgen.lake.links import files_under
-from tests.conftest import REPOSITORY, Project, make_project
+from tests.conftest import REPOSITORY, Complaint, Project, RunTo, make_project
 
 
 def rows(project: Project, text: str = "select count(*) as n from candidates", *at: str) -> int:
@@ -49,7 +49,7 @@ def test_a_second_repro_does_nothing(ran: Project) -> None:
 
 def test_equal_content_leaves_everything_downstream_alone(ran: Project) -> None:
     lock = (ran.root / "dvc.lock").read_text()
-    ran.run("dvc", "repro", "-f", "candidates")
+    ran.run("dvc", "repro", "-f", "-s", "candidates")
     assert (ran.root / "dvc.lock").read_text() == lock, "republished files are identical"
     assert ran.run("git", "status", "--porcelain").stdout == ""
 
@@ -65,14 +65,14 @@ def test_one_physical_copy_for_store_workspace_and_cache(ran: Project) -> None:
     assert places == {(".lake", "published"), ("lake", "candidates.lance"), (".dvc", "cache")}
 
 
-def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -> None:
+def test_kill_9_then_repro_gives_the_clean_run(unrun: Project, ran: Project) -> None:
     rng = random.Random(2)
     killed = 0
     for _ in range(4):
         process = subprocess.Popen(
-            project.resolve("dvc", "repro", "candidates"),
-            cwd=project.root,
-            env=project.environment(),
+            unrun.resolve("dvc", "repro", "candidates"),
+            cwd=unrun.root,
+            env=unrun.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -80,20 +80,19 @@ def test_kill_9_then_repro_gives_the_clean_run(project: Project, ran: Project) -
         time.sleep(rng.uniform(1, 3))
         os.killpg(process.pid, signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
-        lock = project.root / "dvc.lock"
+        lock = unrun.root / "dvc.lock"
         if lock.exists() and not lock.read_text():
             lock.unlink()  # DVC writes both in place: see the README's pitfalls
-        (project.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
+        (unrun.root / ".dvc" / "tmp" / "rwlock").unlink(missing_ok=True)
     assert killed
-    project.run("dvc", "repro", "candidates")
+    unrun.run("dvc", "repro", "candidates")
     for table in ("candidates", "rejects"):
-        assert project.manifest(table) == ran.manifest(table)
-    assert rows(project) == json.loads(ran.manifest("candidates"))["rows"]
+        assert unrun.manifest(table) == ran.manifest(table)
+    assert rows(unrun) == json.loads(ran.manifest("candidates"))["rows"]
 
 
 def test_old_commits_come_back(project: Project) -> None:
-    project.run("dvc", "repro", "candidates")
-    first, many = project.commit("first"), rows(project)
+    first, many = project.run("git", "rev-parse", "HEAD").stdout.strip(), rows(project)
     project.set_params(keywords="[左, 右]")
     project.run("dvc", "repro", "candidates")
     second, few = project.commit("second"), rows(project)
@@ -120,7 +119,6 @@ def test_old_commits_come_back(project: Project) -> None:
 
 
 def test_push_clone_pull_seed_and_query(project: Project, tmp_path: Path) -> None:
-    project.run("dvc", "repro", "candidates")
     project.run("dvc", "remote", "add", "-d", "lab", str(tmp_path / "remote"))
     first = project.commit("run")
     project.run("dvc", "push")
@@ -146,8 +144,7 @@ def test_push_clone_pull_seed_and_query(project: Project, tmp_path: Path) -> Non
 
 
 def test_a_table_that_nobody_pushed_is_said_so(project: Project, tmp_path: Path) -> None:
-    project.run("dvc", "repro", "candidates")
-    first = project.commit("run")
+    first = project.run("git", "rev-parse", "HEAD").stdout.strip()
     project.run("git", "clone", "-q", str(project.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     missing = clone.run("spatialgen", "sql", "from candidates", check=False)
@@ -159,8 +156,6 @@ def test_a_table_that_nobody_pushed_is_said_so(project: Project, tmp_path: Path)
 
 @pytest.mark.slow
 def test_experiments_share_the_store_and_keep_apart(project: Project) -> None:
-    project.run("dvc", "repro", "candidates")
-    project.commit("base")
     base = rows(project)
     run = ("dvc", "exp", "run", "-S")
     project.run(*run, 'candidates.keywords=["左","右"]', "-n", "here", "candidates")
@@ -204,22 +199,20 @@ def queue(project: Project) -> str:
     return project.run("dvc", "queue", "status").stdout
 
 
-def test_works_without_the_right_to_override_file_modes(tmp_path: Path) -> None:
+def test_works_without_the_right_to_override_file_modes(run_to: RunTo, tmp_path: Path) -> None:
     """As an ordinary user: DVC leaves files read-only, and the store shares their inodes."""
     prefix = []
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
             pytest.skip("dropping root's capabilities needs setpriv")
         prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    project = make_project(tmp_path / "project", prefix)
-    project.run("dvc", "repro", "candidates")
-    project.commit("run")
+    project = Project(run_to("candidates", tmp_path / "project").root, prefix)
     (data,) = (project.root / "lake" / "candidates.lance" / "data").iterdir()
     assert data.stat().st_mode & 0o222 == 0
     done = project.run("python", "-c", f"open({str(data)!r}, 'ab')", check=False)
     assert "PermissionError" in done.stderr
     base = rows(project)
-    project.run("dvc", "repro", "-f", "candidates")
+    project.run("dvc", "repro", "-f", "-s", "candidates")
     project.run("dvc", "exp", "run", "-S", 'candidates.keywords=["左"]', "candidates")
     assert rows(project) < base
     project.run("git", "checkout", "-q", ".")
@@ -242,21 +235,18 @@ def test_your_own_folder_of_shards(project: Project, tmp_path: Path) -> None:
     assert rows(project) == 2, "DVC saw that the shard has changed"
 
 
-@pytest.mark.parametrize(
-    ("params", "words"),
-    [
-        ({"csv": "nowhere"}, "nowhere"),
-        ({"pattern": "'*.tsv'"}, "fits '*.tsv'; set candidates.pattern"),
-        ({"memory": "much"}, "compute.memory = 'much' is wrong"),
-    ],
-)
-def test_mistakes_stop_the_stage_with_one_sentence(
-    project: Project, params: dict[str, str], words: str
-) -> None:
-    project.run("dvc", "repro", "candidates")
-    project.commit("run")
-    project.set_params(**params)
-    done = project.run("dvc", "repro", "-f", "candidates", check=False)
+def test_mistakes_stop_the_stage_with_one_sentence(project: Project, complaint: Complaint) -> None:
+    params = project.root / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    for key, value, words in [
+        ("csv", "nowhere", "nowhere"),
+        ("memory", "much", "compute.memory = 'much' is wrong"),
+        ("pattern", "'*.tsv'", "fits '*.tsv'; set candidates.pattern"),
+    ]:
+        params.write_text(text, encoding="utf-8")
+        project.set_params(**{key: value})
+        assert words in complaint(project, "candidates")
+    done = project.run("dvc", "repro", "-f", "-s", "candidates", check=False)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -265,6 +255,7 @@ def test_mistakes_stop_the_stage_with_one_sentence(
     assert rows(project) > 0
 
 
+@pytest.mark.slow  # draws the whole sample; tests/test_contracts.py asks dvc.lock
 def test_the_repository_itself_holds_what_a_run_gives(tmp_path: Path) -> None:
     """The manifests in git are those of the shipped params, on any machine."""
     project = make_project(tmp_path / "project")
@@ -276,7 +267,6 @@ def test_the_repository_itself_holds_what_a_run_gives(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_stage_says_so_and_harms_nothing(project: Project, sent: int) -> None:
-    project.run("dvc", "repro", "candidates")
     base = project.manifest("candidates")
     lines = [f"http://a/{n},左边的第{n}个\n" for n in range(300_000)]
     (project.root / "big.csv").write_text("url,caption\n" + "".join(lines), encoding="utf-8")

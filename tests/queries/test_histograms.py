@@ -19,7 +19,7 @@ def ask(lake: Lake, name: str, *columns: str, **params: Any) -> list[tuple[Any, 
     return [tuple(row[column] for column in columns) for row in rows]
 
 
-def test_captions_are_counted_by_length_and_class(lake: Lake) -> None:
+def test_caption_lengths(lake: Lake) -> None:
     captions = [
         ("左边是猫", "strong"),
         ("左边是猫狗", "weak"),
@@ -54,12 +54,12 @@ def pictured(lake: Lake) -> Lake:
     return lake
 
 
-def test_shapes_are_binned_alike_on_both_sides_of_a_square(pictured: Lake) -> None:
+def test_aspect_ratios_are_binned_alike_on_both_sides_of_a_square(pictured: Lake) -> None:
     found = ask(pictured, "aspect_ratios", "aspect", "pictures", "share")
     assert found == [(0.25, 1, 0.2), (0.42, 1, 0.2), (1, 1, 0.2), (1.41, 1, 0.2), (2, 1, 0.2)]
 
 
-def test_sides_are_the_shorter_ones(pictured: Lake) -> None:
+def test_picture_sides_are_the_shorter_ones(pictured: Lake) -> None:
     columns = ("side", "pictures", "at_least")
     assert ask(pictured, "picture_sides", *columns) == [(64, 4, 1), (2048, 1, 0.2)]
     assert ask(pictured, "picture_sides", *columns, bin=100, largest=150) == [
@@ -68,7 +68,7 @@ def test_sides_are_the_shorter_ones(pictured: Lake) -> None:
     ]
 
 
-def test_centres_fall_in_cells_and_every_cell_is_there(lake: Lake, tmp_path: Path) -> None:
+def test_box_centres_fall_in_cells_and_every_cell_is_there(lake: Lake, tmp_path: Path) -> None:
     boxes = [[0.0, 0.0, 0.4, 0.4], [0.8, 0.1, 1.0, 0.3], [1.0, 1.0, 1.0, 1.0]]
     row = {"row_id": 1, "sha256": "a", "absent": [], "relations": [], "problems": [], "raw": []}
     publish(lake, BOXES, [row | {"objects": [{"name": "猫", "bbox": box} for box in boxes]}])
