@@ -23,12 +23,9 @@ print(time.perf_counter() - start)
 COMMAND_LINE = """
 import os, sys
 os.chdir(sys.argv[1])
-sys.argv = ["spatialgen", "sql", "select caption from candidates limit 1"]
-from spatialgen.cli import main
-try:
-    main()
-except SystemExit as stop:
-    assert not stop.code
+from spatialgen.cli.app import app
+from spatialgen.project import run
+assert run(lambda: app(["sql", "select caption from candidates limit 1"])) == 0
 """
 IMPORT = "import spatialgen, sys; assert 'torch' not in sys.modules"
 
@@ -53,6 +50,7 @@ def main() -> None:
         {
             "rows": tables,
             "seconds": {name: round(figures["printed"], 2) for name, figures in queries.items()},
+            "cpu_s": {name: round(figures["cpu_s"], 2) for name, figures in queries.items()},
             "peak_mb": {name: round(figures["peak_mb"]) for name, figures in queries.items()},
             "sql_first_row_s": first_row,
             "import_cpu_s": imported,
