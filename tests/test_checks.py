@@ -107,7 +107,7 @@ def test_shares_are_compared_with_the_last_commit(tmp_path):
     assert outcomes(tmp_path, names=["class_drift"])["class_drift"].state == "passed"
     none = [caption(n, spatial_type="none") for n in (1, 2, 3, 4)]
     found = outcomes(tmp_path, sound() | {"captions": none}, names=["class_drift"])["class_drift"]
-    assert found.state == "failed"
+    assert found.state == "warned"
     assert [tuple(row.values()) for row in found.offenders.to_pylist()] == [
         ("lake/captions", "counts.spatial_type.none", 0.25, 1.0),
         ("lake/captions", "counts.spatial_type.strong", 0.5, 0.0),
