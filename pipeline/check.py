@@ -6,7 +6,14 @@ dvc exp run -S 'check.warn=[unboxed_pictures]'   # this time, go on
 
 from pathlib import Path
 
-from spatialgen.checks import read_checks, require_passed, run_checks, write_outcomes, write_passed
+from spatialgen.checks import (
+    forget_passed,
+    read_checks,
+    require_passed,
+    run_checks,
+    write_outcomes,
+    write_passed,
+)
 from spatialgen.lake.lake import Lake
 from spatialgen.params import load_params
 from spatialgen.project import guard
@@ -15,6 +22,7 @@ from spatialgen.project import guard
 def main() -> None:
     params = load_params()
     lake = Lake("lake")
+    forget_passed(lake)
     outcomes = run_checks(lake, read_checks(Path(params.check.queries)), params)
     write_outcomes(outcomes)
     for outcome in outcomes:

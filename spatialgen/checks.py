@@ -14,31 +14,36 @@ last commit.
 """
 
 import csv
+import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import duckdb
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spatialgen.errors import CheckError, InputError, QueryError
 from spatialgen.lake.history import committed
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.sql import run_query
+from spatialgen.lake.sql import parse_params, run_query
 from spatialgen.metrics import write_metrics
 from spatialgen.params import Params
 
 State = Literal["passed", "warned", "failed"]
-SETTING = re.compile(r"^-- (\w+) = (.+)$", re.MULTILINE)
-PARAM = re.compile(r"\$(\w+)")
-COUNT = "offending_rows"  # a column beside the offending rows' own
-OFFENDING = (
-    f"select *, count(*) over () as {COUNT} from (\n{{query}}\n) order by all limit {{kept}}"
-)
+SETTINGS = ("kind", "tolerated", "min", "max", "severity")
+SETTING = re.compile(r"-- (\w+) = (\S.*)")
+MEANT = re.compile(rf"\s*-+\s*({'|'.join(SETTINGS)})\s*[=:]", re.IGNORECASE)  # mistyped, else
+# Sections of params.yaml that a check may name; others change no table.
+SECTIONS = ("annotate", "candidates", "check", "download", "filter", "sample", "split")
+MOST_CHARACTERS = 2000  # of an offending row
+PASSED = "checks.ok"
 TRAINED_ON = ("boxes", "captions", "images", "splits")  # tables; others may change at will
 RESULT_COLUMNS = ("check", "state", "value", "limit", "question", "message")
 OFFENDER_COLUMNS = ("check", "row_id", "row")
@@ -80,9 +85,11 @@ class Check(BaseModel):
     def limit(self) -> str:
         """What is asked of the answer, in words."""
         if self.kind == "rows":
-            return f"at most {self.tolerated or 0}"
+            return f"at most {self.tolerated or 0:,}"
         bounds = {"at least": self.min, "at most": self.max}
-        return ", ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        return ", ".join(
+            f"{word} {bound:.10g}" for word, bound in bounds.items() if bound is not None
+        )
 
     def holds(self, value: float) -> bool:
         """Whether the number (kind rows: of offending rows) is within the limits."""
@@ -105,9 +112,15 @@ class Outcome:
     @property
     def message(self) -> str:
         """The outcome in one sentence."""
-        found = "not measured" if self.value is None else f"{self.value:g}"
-        rows = " rows" if self.check.kind == "rows" else ""
-        return f"{self.check.name}: {found}{rows}, {self.check.limit} wanted. {self.check.question}"
+        return f"{self.check.name}: {self.found}, {self.check.limit} wanted. {self.check.question}"
+
+    @property
+    def found(self) -> str:
+        """The value in words."""
+        if self.value is None:
+            return "not measured"
+        rows = self.check.kind == "rows"
+        return f"{self.value:,.0f} rows" if rows else f"{self.value:.10g}"
 
 
 def read_checks(folder: Path) -> list[Check]:
@@ -121,13 +134,29 @@ def read_checks(folder: Path) -> list[Check]:
 def _read_check(path: Path) -> Check:
     try:
         text = path.read_text(encoding="utf-8")
-        first = text.partition("\n")[0]
-        settings = {name: value.strip() for name, value in SETTING.findall(text)}
-        return Check.model_validate(settings | {"name": path.stem, "question": first, "sql": text})
+        fixed = {"name": path.stem, "question": text.partition("\n")[0], "sql": text}
+        return Check.model_validate(_read_settings(path, text) | fixed)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); mend or remove it") from None
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}; see spatialgen/checks.py") from None
+
+
+def _read_settings(path: Path, text: str) -> dict[str, str]:
+    """The `-- name = value` lines before the query; InputError for one that is mistyped."""
+    settings: dict[str, str] = {}
+    for line in takewhile(lambda line: line.lstrip().startswith("--"), text.splitlines()):
+        match = SETTING.fullmatch(line.rstrip())
+        if match is None and not MEANT.match(line):
+            continue
+        name = match[1] if match else line.strip()
+        if name not in SETTINGS or name in settings:
+            raise InputError(
+                f"{path}: {line.strip()!r} is no setting, or a second one; write each once, as "
+                f"-- max = 0.5, of {', '.join(SETTINGS)}"
+            )
+        settings[name] = match[2] if match else ""
+    return settings
 
 
 def _explain(error: ValidationError) -> str:
@@ -144,52 +173,73 @@ def run_checks(lake: Lake, checks: Sequence[Check], params: Params) -> list[Outc
     if unknown := sorted(set(params.check.warn) - set(names)):
         raise InputError(f"check.warn names {unknown[0]}, which is none of {', '.join(names)}")
     others = {"committed": committed(lake)}
-    values = {
-        f"{section}_{name}": value
-        for section, fields in params.model_dump().items()
-        for name, value in fields.items()
-    }
+    sections = params.model_dump(include=set(SECTIONS))
+    values = {f"{name}_{key}": value for name in sections for key, value in sections[name].items()}
     outcomes = []
     for check in checks:
-        given = {name: values[name] for name in PARAM.findall(check.sql) if name in values}
-        query = check.sql.strip().removesuffix(";")
-        if check.kind == "rows":
-            query = OFFENDING.format(query=query, kept=params.check.offenders)
         try:
-            (answer,) = run_query(lake, query, given, others)
-            outcomes.append(_judge(check, answer, warn=check.name in params.check.warn))
+            query, used = _query_of(check, values)
+
+            def ask(text: str, used: Mapping[str, Any] = used) -> pa.Table:
+                (answer,) = run_query(lake, text, used, others)
+                return answer
+
+            warn = check.name in params.check.warn
+            outcomes.append(_judge(check, query, ask, params.check.offenders, warn=warn))
         except QueryError as error:
             raise QueryError(f"check {check.name}: {error}") from None
     return outcomes
 
 
-def _judge(check: Check, answer: pa.Table, *, warn: bool) -> Outcome:
-    value: float | None = _offending(answer) if check.kind == "rows" else _number(answer)
-    if value is None:
-        state: State = "warned"
-    elif check.holds(value):
-        state = "passed"
+def _query_of(check: Check, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The one query of a check, and the values of the params that it names."""
+    try:
+        statements = duckdb.extract_statements(check.sql)
+    except duckdb.Error as error:
+        raise QueryError(f"it cannot be parsed: {error}") from None
+    if len(statements) != 1:
+        raise QueryError(f"it holds {len(statements)} statements; write one query")
+    known = parse_params(check.sql, values)
+    for name in statements[0].named_parameters:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean ${close[0]}?" if close else "write -- param NAME = VALUE"
+            raise QueryError(f"${name} is no value of params.yaml; {hint}")
+    used = {name: known[name] for name in statements[0].named_parameters}
+    return statements[0].query.strip().rstrip(";"), used
+
+
+def _judge(
+    check: Check, query: str, ask: Callable[[str], pa.Table], kept: int, *, warn: bool
+) -> Outcome:
+    offenders = pa.table({})
+    if check.kind == "value":
+        value = _number(ask(query))
     else:
+        value = _number(ask(f"select count(*) from (\n{query}\n)"))
+        if value:
+            offenders = ask(f"select * from (\n{query}\n) order by all limit {kept}")
+    state: State = "passed"
+    if value is None:
+        state = "warned"
+    elif not check.holds(value):
         state = "warned" if warn or check.severity == "warn" else "failed"
-    rows = answer.drop_columns([COUNT]) if check.kind == "rows" else answer.slice(0, 0)
-    return Outcome(check, state, value, rows)
-
-
-def _offending(answer: pa.Table) -> int:
-    return int(answer[COUNT][0].as_py()) if answer.num_rows else 0
+    return Outcome(check, state, value, offenders)
 
 
 def _number(answer: pa.Table) -> float | None:
+    """The number that a table of one row and column holds; None for null and NaN."""
     if answer.shape != (1, 1):
         rows, columns = answer.shape
         raise QueryError(f"{rows} rows of {columns} columns are no value; return one number")
     value = answer[0][0].as_py()
     if value is None or value != value:
         return None
-    try:
-        return round(float(value), 6)
-    except (TypeError, ValueError):
-        raise QueryError(f"{value!r} is no number; return one") from None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise QueryError(f"{value!r} is no number; return one")
+    if math.isinf(value):
+        raise QueryError(f"{value} is no number; return a finite one")
+    return value if isinstance(value, int) else float(value)
 
 
 def write_outcomes(outcomes: Sequence[Outcome], folder: Path | str = "metrics") -> None:
@@ -197,7 +247,7 @@ def write_outcomes(outcomes: Sequence[Outcome], folder: Path | str = "metrics") 
     offenders.csv (the first offending rows, as JSON)."""
     states = [outcome.state for outcome in outcomes]
     counts = {state: states.count(state) for state in get_args(State)}
-    numbers = {outcome.check.name: outcome.value for outcome in outcomes}
+    numbers = {outcome.check.name: _rounded(outcome.value) for outcome in outcomes}
     write_metrics("checks", {**counts, "checks": numbers}, folder)
     _write_csv(Path(folder) / "checks.csv", RESULT_COLUMNS, map(_result, outcomes))
     _write_csv(Path(folder) / "offenders.csv", OFFENDER_COLUMNS, _offenders(outcomes))
@@ -206,15 +256,21 @@ def write_outcomes(outcomes: Sequence[Outcome], folder: Path | str = "metrics") 
 def _result(outcome: Outcome) -> list[Any]:
     check = outcome.check
     said = [check.limit, check.question, outcome.message]
-    return [check.name, outcome.state, outcome.value, *said]
+    return [check.name, outcome.state, _rounded(outcome.value), *said]
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six digits, so that files differ where figures do."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _offenders(outcomes: Iterable[Outcome]) -> Iterator[list[Any]]:
     for outcome in outcomes:
         if outcome.state != "passed":
             for row in outcome.offenders.to_pylist():
-                text = json.dumps(row, ensure_ascii=False, default=str)
-                yield [outcome.check.name, row.get("row_id"), text]
+                text = json.dumps(row, ensure_ascii=False, default=str)[:MOST_CHARACTERS]
+                row_id = row.get("row_id")
+                yield [outcome.check.name, row_id if type(row_id) is int else None, text]
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -234,9 +290,14 @@ def require_passed(outcomes: Iterable[Outcome]) -> None:
         )
 
 
+def forget_passed(lake: Lake) -> None:
+    """Remove what passed before, for it may not pass now."""
+    (lake.root / PASSED).unlink(missing_ok=True)
+
+
 def write_passed(lake: Lake) -> None:
     """Write lake/checks.ok: the digests that passed. Trainings depend on it alone, so a check that
     is added, or a limit that is moved, trains nothing anew."""
     digests = {name: lake[name].manifest.digest for name in TRAINED_ON}
     text = json.dumps(digests, indent=2, sort_keys=True) + "\n"
-    (lake.root / "checks.ok").write_text(text, encoding="utf-8")
+    (lake.root / PASSED).write_text(text, encoding="utf-8")

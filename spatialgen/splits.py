@@ -112,18 +112,20 @@ def _rank(params: SplitParams) -> str:
 
 
 def _join_groups(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Give linked rows the lowest group among them, then each group the one that its first row has
-    meanwhile; whether anything changed. What is reached doubles, so long chains take few rounds."""
+    """Give each group the lowest one that it is linked to, then the one that the first row of that
+    has meanwhile; whether anything changed. What is reached doubles, so long chains take few
+    rounds, in whatever order their rows are."""
     connection.execute(
         """
         create or replace table joined as
         with low as (
             select node, min(group_id) as low from grouped join link using (row_id) group by node
         ), best as (
-            select row_id, min(low) as low from link join low using (node) group by row_id
+            select group_id, min(low) as low
+            from grouped join link using (row_id) join low using (node) group by group_id
         )
         select row_id, least(group_id, coalesce(low, group_id)) as group_id
-        from grouped left join best using (row_id)
+        from grouped left join best using (group_id)
         """
     )
     connection.execute(

@@ -15,6 +15,7 @@ from spatialgen.checks import (
 )
 from spatialgen.errors import CheckError, InputError, QueryError
 from spatialgen.params import load_params
+from spatialgen.report.checks import sample_offenders
 from tests.conftest import REPOSITORY
 from tests.tables import CAT, SHA, boxes, caption, download, figures, image, make_lake, sound, split
 
@@ -178,11 +179,21 @@ def test_passed_digests_depend_on_no_check(tmp_path):
         ("-- Q?\nselect 1", "kind: Field required"),
         ("-- Q?\n-- kind = value\nselect 1", "header: kind value takes min, max or both"),
         ("-- Q?\n-- kind = rows\n-- min = 1\nselect 1", "kind rows takes tolerated"),
-        ("-- Q?\n-- kind = rows\n-- tollerated = 1\nselect 1", "tollerated: Extra inputs"),
+        ("-- Q?\n-- kind = rows\n-- tollerated = 1\nselect 1", "'-- tollerated = 1' is no setting"),
         ("-- Q?\n-- kind = rows\n-- tolerated = -1\nselect 1", "tolerated: Input should be"),
         ("-- Q?\n-- kind = value\n-- min = nan\nselect 1", "min: Input should be a finite"),
         ("-- Q?\n-- kind = value\n-- min = 2\n-- max = 1\nselect 1", "min 2 is above max 1"),
         ("select 1", "question: the first line is no comment"),
+        (
+            "-- Q?\n-- kind = value\n-- min = 0\n-- max= 0.5\nselect 1",
+            "'-- max= 0.5' is no setting",
+        ),
+        (
+            "-- Q?\n-- kind = value\n-- min = 0\n-- max: 0.5\nselect 1",
+            "'-- max: 0.5' is no setting",
+        ),
+        ("-- Q?\n-- kind = value\n-- max = 1\n-- max = 2\nselect 1", "'-- max = 2' is no setting"),
+        ("-- Q?\n-- kind = rows\n-- name = x\nselect 1", "'-- name = x' is no setting"),
     ],
 )
 def test_a_wrong_header_is_explained(text, complaint, tmp_path):
@@ -197,8 +208,14 @@ def test_a_wrong_header_is_explained(text, complaint, tmp_path):
         ("-- Q?\n-- kind = value\n-- min = 1\nselect 1, 2", "1 rows of 2 columns are no value"),
         ("-- Q?\n-- kind = value\n-- min = 1\nselect 'a'", "'a' is no number"),
         ("-- Q?\n-- kind = rows\nselect nothing from captions", "nothing"),
-        ("-- Q?\n-- kind = rows\nselect 1; select 2", "the query"),
+        ("-- Q?\n-- kind = rows\nselect 1; select 2", "it holds 2 statements"),
         ("-- Q?\n-- kind = rows\ndelete from captions", "the query"),
+        ("-- Q?\n-- kind = value\n-- min = 1\nselect 1e400::double", "inf"),
+        ("-- Q?\n-- kind = value\n-- min = 1\nselect true", "True is no number"),
+        (
+            "-- Q?\n-- kind = value\n-- max = 1\nselect $split_maxgroup",
+            "did you mean $split_max_group",
+        ),
     ],
 )
 def test_a_check_that_does_not_run_is_named(text, complaint, tmp_path):
@@ -206,6 +223,25 @@ def test_a_check_that_does_not_run_is_named(text, complaint, tmp_path):
     with pytest.raises(QueryError, match="check mine: ") as caught:
         run_checks(make_lake(tmp_path, sound()), checks, PARAMS)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "state"),
+    [("1e-7", "4e-7", "failed"), ("0.1234567", "0.12345669", "passed"), ("5", "5", "passed")],
+)
+def test_the_exact_value_is_judged(limit, value, state, tmp_path):
+    text = f"-- Q?\n-- kind = value\n-- max = {limit}\nselect {value}::double; -- exactly"
+    (found,) = run_checks(make_lake(tmp_path, sound()), written(tmp_path, text), PARAMS)
+    assert found.state == state
+
+
+def test_any_offending_row_can_be_written_and_shown(tmp_path):
+    text = """-- Q?
+-- kind = rows
+select 'text' as row_id, repeat('猫', 100000) as caption, 1 as n from range(3)"""
+    found = run_checks(make_lake(tmp_path, sound()), written(tmp_path, text), PARAMS)
+    write_outcomes(found, tmp_path / "metrics")
+    assert [len(rows) for rows in sample_offenders(tmp_path / "metrics", 5, 0).values()] == [3]
 
 
 def test_no_checks_is_an_error(tmp_path):

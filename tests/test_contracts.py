@@ -88,7 +88,7 @@ def test_every_table_is_published_by_its_stage_with_its_manifest() -> None:
 
 def test_the_readme_shows_the_numbers_of_the_shipped_tables() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for name in ("boxes", "candidates", "captions", "downloads", "images", "rejects"):
+    for name in ("boxes", "candidates", "captions", "downloads", "images", "rejects", "splits"):
         manifest = Manifest.read(REPOSITORY / "lake" / f"{name}.json")
         assert manifest is not None
         assert manifest.digest[:12] in readme

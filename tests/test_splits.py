@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import random
 
 import duckdb
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spatialgen import splits
 from spatialgen.errors import ParamsError
 from spatialgen.params import SplitParams, load_params
 from spatialgen.splits import SPLIT, split_rows
@@ -121,3 +123,16 @@ def test_another_salt_is_another_split():
 def test_shares_that_leave_nothing_are_refused():
     with pytest.raises(ParamsError, match="leave nothing to train on"):
         load_params(REPOSITORY / "params.yaml", {"split.val": 0.6, "split.test": 0.5})
+
+
+def test_a_chain_takes_few_rounds_in_whatever_order_its_rows_are():
+    places = list(range(400))
+    random.Random(0).shuffle(places)
+    links = [(f"c{n // 2}", f"p{(n + 1) // 2}") for n in places]
+    rounds = []
+    with pytest.MonkeyPatch.context() as patch:
+        join = splits._join_groups
+        patch.setattr(splits, "_join_groups", lambda c: rounds.append(1) or join(c))
+        found = split(links)
+    assert {group for group, _ in found.values()} == {0}
+    assert len(rounds) < 12

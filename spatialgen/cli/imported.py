@@ -1,5 +1,6 @@
 """What `spatialgen import` prints."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -25,5 +26,13 @@ def next_command(done: Imported, out: Path) -> str:
     params = {"candidates.csv": out.resolve() / SHARD}
     if done.with_objects:
         params["annotate.given"] = out.resolve() / BOXES
-    flags = [f"-S {shlex.quote(f'{name}={path}')}" for name, path in params.items()]
+    flags = [f"-S {shlex.quote(f'{name}={_for_hydra(path)}')}" for name, path in params.items()]
     return " ".join(["dvc exp run", *flags])
+
+
+def _for_hydra(path: Path) -> str:
+    """A path as a value of -S: Hydra, which reads these for DVC, wants all but plain ones quoted."""
+    if re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
+        return str(path)
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -4,6 +4,7 @@ They grow under a scratch name beside it; a kill leaves that and nothing else.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from spatialgen.errors import InputError
 from spatialgen.lake.links import scratch_beside
+
+PICTURE = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.\w+")
 
 
 @contextmanager
@@ -49,10 +52,10 @@ def new_folder(folder: Path, contents: Collection[str], *, force: bool) -> Itera
     names = sorted(os.listdir(folder)) if folder.exists() else []
     if names and not force:
         raise InputError(f"{folder} exists and is not empty; remove it, or replace it with --force")
-    if foreign := [name for name in names if name not in contents]:
+    if foreign := [name for name in names if not _is_ours(folder / name, contents)]:
         raise InputError(
-            f"{folder} holds {foreign[0]}, which is none of {', '.join(sorted(contents))}, and is "
-            "not replaced; name another folder"
+            f"{folder} holds {foreign[0]}, which this command did not write, and is not replaced; "
+            "name another folder"
         )
     scratch = scratch_beside(folder)
     try:
@@ -66,6 +69,15 @@ def new_folder(folder: Path, contents: Collection[str], *, force: bool) -> Itera
         _take_place(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_ours(path: Path, contents: Collection[str]) -> bool:
+    """Whether this is one of `contents`; of a folder, whether pictures under their digests are all
+    that it holds."""
+    if path.name not in contents:
+        return False
+    files = [each for each in path.rglob("*") if not each.is_dir()] if path.is_dir() else []
+    return all(PICTURE.fullmatch(each.relative_to(path).as_posix()) for each in files)
 
 
 def _take_place(scratch: Path, folder: Path) -> None:

@@ -98,7 +98,11 @@ def _read_row(path: Path, number: int, row: Any) -> tuple[int, Known]:
         named: Boxes = {}
         for each in row["objects"]:
             name, is_named = each["name"], each.get("named", True)
-            if not isinstance(name, str) or not name or not isinstance(is_named, bool):
+            if (
+                not isinstance(name, str)
+                or not name.encode().strip()
+                or not isinstance(is_named, bool)
+            ):
                 raise ValueError(f"name {name!r} is no text, or named {is_named!r} no boolean")
             box = read_bbox(each["bbox"])
             if is_named:

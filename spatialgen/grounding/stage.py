@@ -210,6 +210,11 @@ def asked_rows(
     rows = [*_asked(rows_with_pictures(lake), prompt, params.max_names)]
     plain = pa.Table.from_batches(rows, schema=ASKED)
     known = pc.is_in(plain["row_id"], value_set=pa.array([*given], pa.int64()))
+    if given and not pc.any(known).as_py():
+        raise ParamsError(
+            f"annotate.given = {params.given} knows none of the {plain.num_rows} rows with a "
+            "picture; give boxes of rows of candidates.csv, or null"
+        )
     questions = pc.if_else(known, pa.scalar(None, pa.string()), plain["question"])
     plain = _with_column(plain, "question", questions)
     return {

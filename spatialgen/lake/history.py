@@ -80,7 +80,8 @@ class Revision:
                 [sys.executable, "-m", "dvc", *command], capture_output=True, text=True, check=False
             )
             if done.returncode or not is_sound(scratch, manifest):
-                reason = (done.stderr.strip().splitlines() or ["its content is another"])[-1]
+                said = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
+                reason = (said or ["its content is another"])[-1]
                 raise LakeError(
                     f"{table} at {self.name} is in neither store, cache nor remote "
                     f"({reason.removeprefix('ERROR: ')}); "

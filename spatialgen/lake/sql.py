@@ -117,15 +117,18 @@ def connect(
     """
     connection = duck.connect(spill=snapshot.spill)
     try:
-        words = set(re.findall(r"\w+", text.lower()))
-        named = [name for name in snapshot.tables() if name in words]
+        qualified = {schema: _qualified(schema) for schema in others or {}}
+        own = text.lower()
+        for pattern in qualified.values():
+            own = pattern.sub(" ", own)
+        named = [name for name in snapshot.tables() if name in set(re.findall(r"\w+", own))]
         if named or others:
             _add_tables(connection, snapshot, named)
         else:
             _add_sound_tables(connection, snapshot)
         for schema, other in (others or {}).items():
             connection.execute(f"create schema {schema}")
-            words = set(re.findall(rf"\b{schema}\s*\.\s*\"?(\w+)", text.lower()))
+            words = set(qualified[schema].findall(text.lower()))
             named = [name for name in other.tables() if name in words]
             _add_tables(connection, other, named, schema)
             _add_view(connection, "metrics", metrics_table(other.documents()), schema)
@@ -139,6 +142,16 @@ def connect(
         yield connection
     finally:
         connection.close()
+
+
+def _qualified(schema: str) -> re.Pattern[str]:
+    """A table's name behind its schema's, as SQL may write it."""
+    return re.compile(rf'"?\b{schema}\b"?\s*\.\s*"?(\w+)"?')
+
+
+def names_schema(text: str, schema: str) -> bool:
+    """Whether a query names a table of this schema."""
+    return bool(_qualified(schema).search(text.lower()))
 
 
 def _add_tables(

@@ -51,7 +51,7 @@ def histogram(
     """
     begin: float = min(row[x] for row in rows) if lo is None else lo
     end: float = max([row[x] + step for row in rows] + list(ticks or []))
-    top = max(sum(row[part] for part in parts) for row in rows)
+    top = max(1, *(sum(row[part] for part in parts) for row in rows))
     labels = ticks or {place: f"{place:g}" for place in round_numbers(begin, end)}
 
     def percent(place: float) -> float:

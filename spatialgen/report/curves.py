@@ -11,6 +11,7 @@ from spatialgen.report.charts import Tick, round_numbers
 
 X = "step"
 MOST_POINTS = 400  # of a curve: a page shows no more
+MOST = 1e100  # larger ones are as little a curve as infinity
 SPLIT_WORD = re.compile(r"(?:^|[_./-])(train|val|valid|validation|eval|test)(?=$|[_./-])")
 
 
@@ -70,7 +71,7 @@ def _number(text: object) -> float | None:
         value = float(str(text))
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < MOST else None
 
 
 def _panel(file: str, figure: str, columns: dict[str, Points]) -> Panel:
@@ -89,7 +90,8 @@ def _panel(file: str, figure: str, columns: dict[str, Points]) -> Panel:
 
 def _range(*values: float) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+    half = max(0.5, 1e-6 * abs(low))  # 0.5 would be lost in a large number
+    return (low, high) if high - low > 1e-9 * abs(low) else (low - half, high + half)
 
 
 def _polyline(points: Points, x_range: tuple[float, float], y_range: tuple[float, float]) -> str:

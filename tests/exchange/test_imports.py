@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import time
 import tracemalloc
 from pathlib import Path
@@ -14,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
+from spatialgen.cli.imported import next_command
 from spatialgen.errors import InputError
 from spatialgen.exchange.forms import Unit
-from spatialgen.exchange.imports import BOXES, REJECTS, SHARD
+from spatialgen.exchange.imports import BOXES, REJECTS, SHARD, Imported
 from spatialgen.exchange.lines import MAX_LINE_BYTES, read_lines, read_sample
 from spatialgen.fetch.stage import SCHEMA, download_stage
 from spatialgen.lake.ids import h64, row_id
@@ -314,3 +317,15 @@ def test_what_cannot_be_imported_is_said(lake: Lake, tmp_path: Path) -> None:
     take_in(lake, source / "set.jsonl", out)
     with pytest.raises(InputError, match="is not empty; remove it, or replace it with --force"):
         take_in(lake, source / "set.jsonl", out)
+
+
+def test_the_next_command_quotes_for_shell_and_hydra():
+    done = Imported(samples=1, with_objects=1)
+    assert next_command(done, Path("/a/b")) == (
+        "dvc exp run -S candidates.csv=/a/b/imported.csv -S annotate.given=/a/b/boxes.parquet"
+    )
+    command = next_command(done, Path('/数据 (1)/im,p"x'))
+    value = shlex.split(command)[4]
+    assert value == 'candidates.csv="/数据 (1)/im,p\\"x/imported.csv"'
+    (override,) = OverridesParser.create().parse_overrides([value])
+    assert override.value() == '/数据 (1)/im,p"x/imported.csv'

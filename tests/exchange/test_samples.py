@@ -149,6 +149,16 @@ def test_what_cannot_be_exported_is_said_and_leaves_nothing(filled, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_picture_of_ones_own_is_never_removed(filled, tmp_path):
+    export_samples(filled, tmp_path / "set", Form.jsonl)
+    export_samples(filled, tmp_path / "set", Form.jsonl, force=True)
+    own = tmp_path / "set" / "images" / "holiday.jpg"
+    own.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"holds images, which this command did not write"):
+        export_samples(filled, tmp_path / "set", Form.jsonl, force=True)
+    assert own.read_bytes() == b"mine"
+
+
 def test_a_folder_is_replaced_only_if_an_export_wrote_it(filled, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -4,15 +4,11 @@ import json
 
 import pytest
 
-from spatialgen.errors import InputError
+from spatialgen.errors import InputError, ParamsError
 from spatialgen.grounding.gold import measure, planted_rows, read_given, read_gold
 from spatialgen.grounding.metrics import write_recall_plot
-from spatialgen.grounding.pictures import (
-    Pictures,
-)
-from spatialgen.grounding.stage import (
-    Annotate,
-)
+from spatialgen.grounding.pictures import Pictures
+from spatialgen.grounding.stage import Annotate, asked_rows
 from spatialgen.rows.engine import answer_rows
 from spatialgen.rows.runner import Inline
 from tests.grounding.annotating import (
@@ -128,3 +124,9 @@ def test_given_boxes_are_taken_and_nothing_is_asked_or_measured(lake, params, tm
     assert asked_about["self_iou"] == pytest.approx(1)
     assert read_gold(params, read_given(params)) == {}, "they measure nothing of the model"
     assert set(read_gold(params)) == {given, none, 5}
+
+
+def test_given_boxes_of_no_row_are_a_mistake(lake, params):
+    fill(lake, [SAID[0][0]], [picture(0)])
+    with pytest.raises(ParamsError, match=r"annotate\.given = .* knows none of the 1 rows"):
+        asked_rows(lake, params, given={5: {}})

@@ -1,4 +1,5 @@
 import random
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,7 @@ from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
-from spatialgen.lake.sql import parse_value, run_query
+from spatialgen.lake.sql import names_schema, parse_value, run_query
 from tests.conftest import picture_table
 
 CAPTIONS = ["左边是猫", "右边是狗", "左边是猫", "手机上市"]
@@ -178,3 +179,16 @@ def test_duckdb_over_lance_agrees_with_duckdb_alone(tmp_path: Path) -> None:
     finally:
         connection.close()
     assert duckdb.__version__ >= "2"
+
+
+@pytest.mark.parametrize(
+    "name", ["old.rejects", '"old"."rejects"', 'OLD . "rejects"', '"old".rejects']
+)
+def test_tables_of_other_states_are_found_however_they_are_written(filled: Lake, name: str) -> None:
+    shutil.rmtree(filled.root / "rejects.lance")  # the main state's is not asked for
+    other = Lake(filled.root.parent / "other" / "lake", store=filled.store_root)
+    rows = [{"file": "a.csv", "line": 1, "reason": "r", "raw": "x"}]
+    other.publish(REJECTS, [pa.RecordBatch.from_pylist(rows, schema=REJECTS.schema)])
+    (found,) = run_query(filled, f"select count(*) as n from {name}", {}, {"old": other})
+    assert found["n"].to_pylist() == [1]
+    assert names_schema(f"select * from {name}", "old")
