@@ -31,7 +31,7 @@ def next_command(done: Imported, out: Path) -> str:
 
 
 def _for_hydra(path: Path) -> str:
-    """A path as a value of -S: Hydra, which reads these for DVC, wants all but plain ones quoted."""
+    """A path as a value of -S, which Hydra reads: it wants all but plain ones quoted."""
     if re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
         return str(path)
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
