@@ -114,6 +114,11 @@ def import_samples(
                 f"no line of {path} is a sample ({reasons or 'it is empty'}; "
                 f"{outputs.first or 'nothing to read'}); mend it"
             )
+        if unit is not Unit.unit and imported.with_objects and outputs.largest <= 1:
+            raise InputError(
+                f"no coordinate in {path} is above 1, so it does not count in {unit}; import it "
+                "with --boxes unit"
+            )
     intake.memo.compact()
     return imported
 
@@ -252,6 +257,7 @@ class _Outputs:
         self.folder = folder
         self.imported = imported
         self.first = ""  # reject
+        self.largest = 0.0  # coordinate, as the lines have them
         self._given: list[dict[str, Any]] = []
 
     def __enter__(self) -> "_Outputs":
@@ -275,6 +281,8 @@ class _Outputs:
         self.shard.write(read.record)
         if read.objects is not None:
             self.imported.with_objects += 1
+            for each in read.sample.objects or ():
+                self.largest = max(self.largest, *map(float, each.bbox))
             self._given.append({"row_id": read.row_id, "objects": read.objects})
             if len(self._given) == COMMIT_ROWS:
                 self._write_given()

@@ -175,8 +175,8 @@ def scale_objects(
     for each in objects:
         try:
             sides = [float(side) / size for side, size in zip(each.bbox, sizes * 2, strict=True)]
-            # As the tables keep them: what is no box in 32 bits is none.
-            found.append({"name": each.name, "bbox": read_bbox(np.array(sides, np.float32))})
+            with np.errstate(over="ignore"):  # as the tables keep them: no box in 32 bits is none
+                found.append({"name": each.name, "bbox": read_bbox(np.array(sides, np.float32))})
         except (ValueError, TypeError, OverflowError):
             raise UnfitLineError(
                 Unfit.bad_objects,

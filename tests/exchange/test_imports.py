@@ -329,3 +329,10 @@ def test_the_next_command_quotes_for_shell_and_hydra():
     assert value == 'candidates.csv="/数据 (1)/im,p\\"x/imported.csv"'
     (override,) = OverridesParser.create().parse_overrides([value])
     assert override.value() == '/数据 (1)/im,p"x/imported.csv'
+
+
+@pytest.mark.parametrize("unit", [Unit.thousandths, Unit.pixels])
+def test_boxes_that_count_otherwise_are_noticed(lake: Lake, tmp_path: Path, unit: Unit) -> None:
+    with pytest.raises(InputError, match=rf"does not count in {unit}; import it with --boxes unit"):
+        take_in(lake, many(tmp_path / "set", 2), tmp_path / "out", unit)
+    assert not (tmp_path / "out").exists()
