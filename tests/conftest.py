@@ -30,6 +30,11 @@ REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("SPATIALGEN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that the processes which share the tests end together."""
+    items.sort(key=lambda item: "pipeline" not in item.path.parts)
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """An empty lake with a store of its own."""
