@@ -175,7 +175,7 @@ class Project:
 
     def back(self, *stages: str) -> None:
         """The workspace as it was committed; `stages` that ran (default: all)."""
-        self.run("git", "checkout", "-q", ".")
+        self.run("git", "reset", "-q", "--hard")  # the index, too, where DVC puts its lock
         self.run("git", "clean", "-fdq")
         self.run("dvc", "checkout", *stages)
 
