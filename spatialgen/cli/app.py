@@ -44,11 +44,11 @@ def sql(
     """Query every table, store.*, runs and metrics; read-only."""
     from spatialgen.lake.history import Revision, committed
     from spatialgen.lake.lake import Lake
-    from spatialgen.lake.sql import names_schema, run_query
+    from spatialgen.lake.sql import run_query
 
     lake, text = Lake(), _read_query(query)
     snapshot = lake if at is None else Revision(lake, at)
-    others = {"committed": committed(lake)} if names_schema(text, "committed") else {}
+    others = {"committed": committed(lake)}
     for table in run_query(snapshot, text, _parse_params(param or []), others):
         print_table(table, format)
 

@@ -113,25 +113,26 @@ def connect(
     """A DuckDB with the views that `text` may use; blob columns are hidden.
 
     Where `text` names tables, only these are opened: one broken table does not stop queries on the
-    others, and an old revision's tables may have to be fetched first.
+    others, and an old revision's tables may have to be fetched first. Of `others`, only those that
+    `text` names are asked for anything.
     """
     connection = duck.connect(spill=snapshot.spill)
     try:
-        qualified = {schema: _qualified(schema) for schema in others or {}}
-        own = text.lower()
-        for pattern in qualified.values():
-            own = pattern.sub(" ", own)
-        named = [name for name in snapshot.tables() if name in set(re.findall(r"\w+", own))]
-        if named or others:
+        own, elsewhere = text.lower(), False
+        for schema, other in (others or {}).items():
+            pattern = _qualified(schema)
+            if words := set(pattern.findall(own)):
+                own, elsewhere = pattern.sub(" ", own), True
+                connection.execute(f"create schema {schema}")
+                named = [name for name in other.tables() if name in words]
+                _add_tables(connection, other, named, schema)
+                _add_view(connection, "metrics", metrics_table(other.documents()), schema)
+        words = set(re.findall(r"\w+", own))
+        named = [name for name in snapshot.tables() if name in words]
+        if named or elsewhere:
             _add_tables(connection, snapshot, named)
         else:
             _add_sound_tables(connection, snapshot)
-        for schema, other in (others or {}).items():
-            connection.execute(f"create schema {schema}")
-            words = set(qualified[schema].findall(text.lower()))
-            named = [name for name in other.tables() if name in words]
-            _add_tables(connection, other, named, schema)
-            _add_view(connection, "metrics", metrics_table(other.documents()), schema)
         connection.execute("create schema store")
         stores = snapshot.stores()
         for name, dataset in stores.items():
@@ -147,11 +148,6 @@ def connect(
 def _qualified(schema: str) -> re.Pattern[str]:
     """A table's name behind its schema's, as SQL may write it."""
     return re.compile(rf'"?\b{schema}\b"?\s*\.\s*"?(\w+)"?')
-
-
-def names_schema(text: str, schema: str) -> bool:
-    """Whether a query names a table of this schema."""
-    return bool(_qualified(schema).search(text.lower()))
 
 
 def _add_tables(

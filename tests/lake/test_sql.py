@@ -11,7 +11,7 @@ from spatialgen.errors import LakeError, QueryError
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, IMAGES, REJECTS
-from spatialgen.lake.sql import names_schema, parse_value, run_query
+from spatialgen.lake.sql import parse_value, run_query
 from tests.conftest import picture_table
 
 CAPTIONS = ["左边是猫", "右边是狗", "左边是猫", "手机上市"]
@@ -191,4 +191,3 @@ def test_tables_of_other_states_are_found_however_they_are_written(filled: Lake,
     other.publish(REJECTS, [pa.RecordBatch.from_pylist(rows, schema=REJECTS.schema)])
     (found,) = run_query(filled, f"select count(*) as n from {name}", {}, {"old": other})
     assert found["n"].to_pylist() == [1]
-    assert names_schema(f"select * from {name}", "old")
