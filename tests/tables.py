@@ -1,6 +1,7 @@
 """A small lake of literal rows: four captions, three of them spatial, and two pictures."""
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from spatialgen.fetch.images import as_blobs
 from spatialgen.lake.lake import Lake
-from spatialgen.lake.schemas import TABLES, is_blob
+from spatialgen.lake.schemas import TABLES, TableSpec, is_blob
 
 SHA = {1: "1" * 64, 2: "2" * 64}
 JUDGED = {"p_strong": 0.9, "p_weak": 0.1, "p_none": 0.0, "tier": "judge", "error": None}
@@ -79,20 +80,27 @@ def make_lake(
     """A lake at folder/lake with these rows, by table, and these metrics, by stage."""
     lake = Lake(folder / "lake", store=folder / ".lake")
     for name, wanted in rows.items():
-        lake.publish(TABLES[name], [_batch(name, wanted)])
+        publish_as_they_are(lake, TABLES[name], wanted)
     (folder / "metrics").mkdir(exist_ok=True)
     for stage, numbers in (metrics or {}).items():
         (folder / "metrics" / f"{stage}.json").write_text(json.dumps(numbers))
     return lake
 
 
-def _batch(table: str, rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    schema = TABLES[table].schema
+def publish(lake: Lake, spec: TableSpec, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Publish a table of these rows, in key order; columns that they lack are null, and what the
+    table lacks is left out."""
+    ordered = sorted(rows, key=lambda row: [row[name] for name in spec.key])
+    publish_as_they_are(lake, spec, ordered)
+
+
+def publish_as_they_are(lake: Lake, spec: TableSpec, ordered: Sequence[Mapping[str, Any]]) -> None:
+    """The same without a sort, so that a key may come twice."""
     columns = []
-    for field in schema:
-        values = [row[field.name] for row in rows]
+    for field in spec.schema:
+        values = [row.get(field.name) for row in ordered]
         if is_blob(field):
             columns.append(as_blobs(pa.array(values, pa.large_binary())))
         else:
             columns.append(pa.array(values, field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    lake.publish(spec, [pa.RecordBatch.from_arrays(columns, schema=spec.schema)])

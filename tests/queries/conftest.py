@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import lance
 import pyarrow as pa
 import pytest
 
@@ -23,6 +22,7 @@ from spatialgen.lake.schemas import (
 from spatialgen.lake.sql import run_query
 from spatialgen.metrics import write_metrics
 from tests.conftest import REPOSITORY
+from tests.tables import publish
 
 Ask = Callable[..., list[tuple[object, ...]]]
 
@@ -107,24 +107,8 @@ def annotated() -> list[dict[str, object]]:
     return [common | row for row in rows]
 
 
-def publish(lake: Lake, spec: TableSpec, rows: list[dict[str, object]]) -> None:
-    lake.publish(spec, [pa.RecordBatch.from_pylist(rows, schema=spec.schema)])
-
-
 def records(spec: TableSpec, rows: list[tuple[object, ...]]) -> list[dict[str, object]]:
     return [dict(zip(spec.schema.names, row, strict=True)) for row in rows]
-
-
-def publish_pictures(lake: Lake) -> None:
-    columns = dict(zip(["sha256", "width", "height", "format", "n_bytes", "phash"],
-                       zip(*PICTURES, strict=True), strict=True))  # fmt: skip
-    columns["image"] = lance.blob_array([sha256.encode() for sha256 in columns["sha256"]])
-    table = pa.table({name: columns[name] for name in IMAGES.schema.names}, schema=IMAGES.schema)
-    images = lake.stored("images", IMAGES.schema)
-    images.append(table)
-    store = images.open()
-    assert store
-    lake.publish_blobs(IMAGES, store, table.select(["sha256"]))
 
 
 def record_runs(lake: Lake) -> None:
@@ -162,7 +146,9 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     publish(lake, DOWNLOADS, records(DOWNLOADS, list(FETCHED)))
     publish(lake, BOXES, annotated())
     publish(lake, SPLITS, records(SPLITS, list(SPLIT)))
-    publish_pictures(lake)
+    names = ("sha256", "width", "height", "format", "n_bytes", "phash")
+    pictures = [dict(zip(names, row, strict=True)) | {"image": b"bytes"} for row in PICTURES]
+    publish(lake, IMAGES, pictures)
     record_runs(lake)
     write_metrics("candidates", COUNTS, root / "metrics")
     write_metrics("filter", {"strong": 5, "weak": 2}, root / "metrics")

@@ -9,7 +9,8 @@ import pytest
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import BOXES, CAPTIONS
 from tests.conftest import REPOSITORY
-from tests.report.lakes import Row, keep_pictures, publish
+from tests.report.lakes import Row, keep_pictures
+from tests.tables import publish
 
 
 def ask(lake: Lake, name: str, *columns: str, **params: Any) -> list[tuple[Any, ...]]:

@@ -1,7 +1,7 @@
 """Lakes made by hand for the report: pictures of the sample world with their true boxes."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from spatialgen.lake.schemas import (
     DOWNLOADS,
     IMAGES,
     REJECTS,
-    TableSpec,
 )
 from spatialgen.metrics import write_metrics
 from spatialgen.params import load_params
@@ -28,6 +27,7 @@ from spatialgen.sample.world.pictures import as_jpeg
 from spatialgen.sample.world.view import web_view
 from spatialgen.splits import publish_splits
 from tests.conftest import REPOSITORY
+from tests.tables import publish
 
 PICTURES_AT_ONCE = 500  # in memory
 Row = dict[str, Any]  # url, caption, host, objects by name, picture, size
@@ -69,13 +69,6 @@ def annotation(row: Row) -> Row:
     return {"row_id": row["row_id"], "sha256": row["sha256"], "objects": row["objects"],
             "absent": row.get("absent", []), "relations": relations,
             "spatial_agree": spatial_agree(verdicts), "problems": [], "raw": []}  # fmt: skip
-
-
-def publish(lake: Lake, spec: TableSpec, rows: Iterable[Row]) -> None:
-    """Publish a table of these rows, in key order; columns that they lack are null."""
-    (key,) = spec.key[:1]
-    ordered = sorted(rows, key=lambda row: row[key])
-    lake.publish(spec, [pa.RecordBatch.from_pylist(ordered, schema=spec.schema)])
 
 
 def keep_pictures(lake: Lake, rows: Sequence[Row]) -> None:

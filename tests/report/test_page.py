@@ -16,7 +16,8 @@ from spatialgen.report.answers import Answers
 from spatialgen.report.figures import percent
 from spatialgen.report.page import write_page
 from tests.conftest import REPOSITORY
-from tests.report.lakes import drawn_rows, make_lake, publish
+from tests.report.lakes import drawn_rows, make_lake
+from tests.tables import publish
 
 SECTIONS = ["funnel", "classes", "checks", "relations", "boxes", "captions", "pictures",
             "downloads", "splits", "measured", "samples", "training", "card"]  # fmt: skip

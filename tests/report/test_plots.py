@@ -14,7 +14,7 @@ from spatialgen.lake.schemas import CAPTIONS
 from spatialgen.report.answers import Answers, write_plots
 from spatialgen.report.page import ASKED, PLOTS
 from tests.conftest import REPOSITORY
-from tests.report.lakes import publish
+from tests.tables import publish
 
 DVC = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
 DECLARED = {name: plot for entry in DVC["plots"] for name, plot in entry.items()}
