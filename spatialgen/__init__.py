@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from spatialgen.errors import SpatialgenError
     from spatialgen.lake.ids import fingerprint, row_id
     from spatialgen.lake.lake import Lake, Table
+    from spatialgen.planner.planner import LayoutPlanner
 
-__all__ = ["Lake", "SpatialgenError", "Table", "fingerprint", "row_id"]
+__all__ = ["Lake", "LayoutPlanner", "SpatialgenError", "Table", "fingerprint", "row_id"]
 
 _HOME = {
     "Lake": "spatialgen.lake.lake",
+    "LayoutPlanner": "spatialgen.planner.planner",
     "SpatialgenError": "spatialgen.errors",
     "Table": "spatialgen.lake.lake",
     "fingerprint": "spatialgen.lake.ids",

@@ -133,6 +133,27 @@ class CheckParams(Section):
     warn: list[str]  # names of checks that warn and stop nothing
 
 
+class TrainPlannerParams(Section):
+    """Training the Layout Planner: which rows, from which model, how long."""
+
+    base: str = Field(min_length=1)  # a causal language model's folder or hub id, or a planner's
+    revision: str | None  # of the hub id; null for a folder
+    resume: str | None  # .lake/train/<name>: a training of other rows to go on from, knowingly
+    where: str = Field(min_length=1)  # rows that train: SQL over boxes, captions and splits
+    lora_rank: int | None = Field(ge=1, le=1024, strict=True)  # null: all weights are trained
+    bins: int = Field(ge=8, le=1000, strict=True)  # of a coordinate
+    smoothing: float = Field(ge=0, le=10)  # bins: neighbours that are taught as nearly right
+    mirrored: float = Field(ge=0, le=1)  # share of rows seen as in a mirror, words too
+    renamed: float = Field(ge=0, le=1)  # share of rows whose things get other names
+    steps: int = Field(ge=1, strict=True)
+    batch: int = Field(ge=1, strict=True)  # rows of a step
+    rate: float = Field(gt=0, lt=1)  # highest learning rate
+    every: int = Field(ge=1, strict=True)  # steps between validations and checkpoints
+    precision: Literal["fp32", "fp16", "bf16"]  # of computing; weights that train are float32
+    samples: int = Field(ge=1, le=64, strict=True)  # > 1: also measure the best of so many
+    seed: int
+
+
 class SourceParams(Section):
     """Where data come from, for the dataset card."""
 
@@ -161,6 +182,9 @@ class ComputeParams(Section):
     batch_rows: int = Field(ge=1, le=512)  # captions that a model judges at once, at most
     batch_pictures: int = Field(ge=1, le=512)  # pictures that a model is asked about at once
     decode_threads: int = Field(ge=0, le=256)  # that decode pictures; 0: up to 8, as cores allow
+    processes: int = Field(ge=0, le=1024)  # that train together, one a device; 0: all CUDA devices
+    micro_batch: int | None = Field(ge=1, strict=True)  # rows of a step at once, of each process
+    loader_workers: int = Field(ge=0, le=256)  # that read batches, of each process; 0: none
     memory: str = Field(pattern=r"^[1-9]\d*(\.\d+)?\s*[MGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
     concurrency: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)]  # requests at once
@@ -180,6 +204,7 @@ class Params(Section):
     download: DownloadParams
     annotate: AnnotateParams
     split: SplitParams
+    train_planner: TrainPlannerParams
     check: CheckParams
     report: ReportParams
     compute: ComputeParams

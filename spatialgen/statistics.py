@@ -1,6 +1,7 @@
 """Intervals around what was counted."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Figure:
 NOT_MEASURED = Figure(None, None, None, 0)
 
 
-def wilson(successes: int, n: int) -> Figure:
+def wilson(successes: float, n: int) -> Figure:
     """A proportion with Wilson's score interval (Wilson 1927, JASA 22:209)."""
     if n == 0:
         return NOT_MEASURED
@@ -57,6 +58,17 @@ def ratio(numerators: NDArray[np.float64], denominators: NDArray[np.float64]) ->
     variance = float((residuals**2).sum()) * n / max(1, n - 1)
     half = Z * math.sqrt(variance) / total
     return Figure(value, max(0.0, value - half), min(1.0, value + half), n)
+
+
+def pooled(hits: Sequence[int], asked: Sequence[int]) -> Figure:
+    """The share of what is asked that hits, in cases that ask several times each, with Wilson's
+    interval for as many trials as there are cases that ask: what one case asks may hang together.
+    """
+    cases = sum(count > 0 for count in asked)
+    if cases == 0:
+        return NOT_MEASURED
+    share = sum(hits) / sum(asked)
+    return wilson(share * cases, cases)
 
 
 def f1_scores(confusion: NDArray[np.int64]) -> NDArray[np.float64]:

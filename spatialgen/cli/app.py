@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spatialgen.cli.evaluate import evaluate
 from spatialgen.cli.output import Format, print_table
 from spatialgen.exchange.forms import Form, Unit
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 store = typer.Typer(help="Look after the store behind the tables.", no_args_is_help=True)
 app.add_typer(store, name="store")
+app.add_typer(evaluate, name="eval")
 
 
 @app.command()
@@ -191,6 +193,35 @@ def show(
     rows = [row_id] if row_id is not None else choose_rows(lake, random or 1, where, seed)
     print_table(show_rows(lake, rows, out, columns), format)
     print(f"drawn in {out}", file=sys.stderr)
+
+
+@app.command()
+def plan(
+    caption: Annotated[list[str], typer.Argument(help="what is to be in the picture, and where")],
+    planner: Annotated[
+        Path | None, typer.Option(help="a planner's folder; models/planner where it is left out")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, max=64, help="more: the best of so many by the referee")
+    ] = 1,
+    temperature: Annotated[float, typer.Option(min=0.01, max=10, help="of the samples")] = 0.7,
+    seed: Annotated[int, typer.Option(help="of the samples")] = 0,
+    copy_names: Annotated[bool, typer.Option(help="name things only as the caption does")] = True,
+    draw: Annotated[Path | None, typer.Option(help="a .jpg or .png file for the boxes")] = None,
+    format: Annotated[Format, typer.Option(help="how to print the rows")] = Format.table,
+) -> None:
+    """Say where the things of captions could be: a trained planner's layouts."""
+    from spatialgen.cli.planned import draw_layouts, layout_table
+    from spatialgen.planner.planner import LayoutPlanner
+    from spatialgen.project import find_root
+
+    model = LayoutPlanner.from_pretrained(planner or find_root() / "models" / "planner")
+    layouts = model.plan(caption, samples=samples, temperature=temperature, seed=seed,
+                         copy_names=copy_names)  # fmt: skip
+    print_table(layout_table(caption, layouts), format)
+    if draw:
+        draw_layouts(caption, layouts, draw)
+        print(f"drawn in {draw}", file=sys.stderr)
 
 
 @app.command()

@@ -24,8 +24,14 @@ def show_rows(lake: Lake, row_ids: Sequence[int], out: Path, columns: int = 4) -
     rows = _rows(lake, row_ids)
     pictures = Pictures(lake["images"].dataset())
     panels = [_panel(pictures, row) for row in rows]
-    if len(panels) == 1:
-        columns = 1
+    save_panels(panels, out, columns=1 if len(panels) == 1 else columns)
+    return pa.table(
+        {name: [row[name] for row in rows] for name in ("row_id", "caption", "spatial_agree")}
+    )
+
+
+def save_panels(panels: Sequence[Panel], out: Path, columns: int) -> None:
+    """Write panels to one picture; InputError where `out` cannot be written."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         draw_panels(panels, columns).save(out, quality=90)
@@ -34,9 +40,6 @@ def show_rows(lake: Lake, row_ids: Sequence[int], out: Path, columns: int = 4) -
             f"{out} cannot be written ({error}); give a .jpg or .png file that can hold "
             f"{len(panels)} pictures, or more --columns"
         ) from None
-    return pa.table(
-        {name: [row[name] for row in rows] for name in ("row_id", "caption", "spatial_agree")}
-    )
 
 
 def choose_rows(lake: Lake, count: int, where: str, seed: int) -> list[int]:

@@ -10,7 +10,6 @@ Any bytes are read; what is wrong with them is said.
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,13 +20,13 @@ import numpy as np
 
 from spatialgen.exchange.forms import Unit
 from spatialgen.grounding.answers import normalise
+from spatialgen.layouts import read_objects
 from spatialgen.records import Reason, cut
 from spatialgen.relations.geometry import read_bbox
 from spatialgen.wukong import BOM
 
 MAX_LINE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
-OBJECT = re.compile(r"\s*<obj>([^<>]*)</obj>\s*<box>([^<>]*)</box>[\s,，;；、]*")
 THOUSANDTHS = 1000
 
 
@@ -145,20 +144,10 @@ def _objects(value: Any) -> list[Named] | None:
 
 
 def _marked_objects(text: str) -> list[dict[str, Any]]:
-    """The objects of `<obj>name</obj><box>[x1,y1,x2,y2]</box>...`."""
-    found, place = [], 0
-    while place < len(text.rstrip()):
-        match = OBJECT.match(text, place)
-        try:
-            if match is None:
-                raise ValueError
-            found.append({"name": match[1], "bbox": json.loads(match[2])})
-        except (ValueError, RecursionError):
-            raise UnfitLineError(
-                Unfit.bad_objects, f"{_quoted(text[place:])} is no <obj>...</obj><box>[...]</box>"
-            ) from None
-        place = match.end()
-    return found
+    try:
+        return read_objects(text)
+    except ValueError as error:
+        raise UnfitLineError(Unfit.bad_objects, str(error)) from None
 
 
 def scale_objects(

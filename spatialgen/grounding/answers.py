@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spatialgen.grounding.families import Mention
-from spatialgen.grounding.scores import iou
+from spatialgen.relations.geometry import iou
 from spatialgen.relations.names import means_same
 
 # Why a box was left out, or what else is odd; what lake/boxes.problems holds.

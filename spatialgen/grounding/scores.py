@@ -7,18 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialgen.relations.geometry import BBox, iou
 from spatialgen.statistics import Figure, ratio, wilson
-
-BBox = Sequence[float]  # [x1, y1, x2, y2]
-
-
-def iou(a: BBox, b: BBox) -> float:
-    """Intersection over union of two boxes of positive area."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    common = max(0.0, width) * max(0.0, height)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
-    return common / union if union > 0 else 0.0
 
 
 def match(predicted: Sequence[BBox], true: Sequence[BBox]) -> list[tuple[int, int, float]]:

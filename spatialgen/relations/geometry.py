@@ -64,6 +64,15 @@ def holds(kind: Kind, subjects: Sequence[BBox], objects: Sequence[Sequence[BBox]
     return any(BETWEEN_TWO[kind](a, b) for a, b in product(subjects, objects[0]))
 
 
+def iou(a: BBox, b: BBox) -> float:
+    """Intersection over union of two boxes of positive area."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    common = max(0.0, width) * max(0.0, height)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common
+    return common / union if union > 0 else 0.0
+
+
 def _ends(objects: Sequence[Sequence[BBox]]) -> list[tuple[BBox, BBox]]:
     if len(objects) > 1:
         return list(product(objects[0], objects[1]))

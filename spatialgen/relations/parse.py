@@ -130,9 +130,10 @@ class Clause:
         return [each for name in subjects for each in _related(kind, name, objects)]
 
     def _stands_alone(self, place: int) -> bool:
-        """左边有, 在左边: but not 向上, 它左边, 上一辆."""
+        """左边有, 在左边, 左边一只: but not 向上, 它左边, 上一辆."""
         before, behind = self.parts[:place], self.parts[place + 1 :]
-        return before.endswith("P") or (before == "" and behind[:1] in ("H", "V", "D"))
+        counted = behind[:1] == "M" and len(self.tokens[place].text) > 1
+        return before.endswith("P") or (before == "" and (counted or behind[:1] in ("H", "V", "D")))
 
     def _plural(self, noun: int) -> bool:
         """Whether a noun is counted as several: 两棵树."""

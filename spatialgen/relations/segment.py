@@ -38,6 +38,10 @@ COLOUR = re.compile(r".*[色白黑红黄蓝绿]$")
 COUNTED = re.compile(
     r"[一二两三四五六七八九十几数多][个只条头匹位名群辆张把座棵件架艘块对双盘杯瓶本盏幅家顶颗支根台束串堆排扇朵片]"
 )
+FREQUENT = 500  # in the dictionary's corpus
+PLAIN = re.compile(
+    r"[^\W\da-zA-Z左右上下前后旁边侧间中央里内外围角顶底背对面一二两三四五六七八九十]{1,3}"
+)
 LONGEST = 512  # characters that are read: a caption is shorter
 # Words that the dictionary lacks or cuts elsewhere (大海里 as 大 海里).
 WORDS = ("大海", "公交车", "消防栓", "冲浪板", "滑雪板", "红绿灯", "笔记本电脑", "泰迪熊", "甜甜圈")
@@ -63,6 +67,21 @@ def _segmenter() -> Any:
     for word in WORDS:
         dictionary.add_word(word, freq=10_000, tag="n")
     return jieba.posseg.POSTokenizer(dictionary)
+
+
+@cache
+def common_nouns() -> tuple[str, ...]:
+    """The dictionary's frequent nouns of at most three characters, none of which counts or says
+    where; in the order of their characters."""
+    segmenter = _segmenter()
+    return tuple(
+        sorted(
+            word
+            for word, flag in segmenter.word_tag_tab.items()
+            if flag == "n" and segmenter.tokenizer.FREQ.get(word, 0) >= FREQUENT
+            if PLAIN.fullmatch(word)
+        )
+    )
 
 
 def segment(caption: str) -> list[list[Token]]:

@@ -1,4 +1,5 @@
-"""Training curves: plots/train_*.csv, one panel per figure, its train and val curves in one."""
+"""Training curves: plots/train_*, as dvclive writes them, a panel per figure with its train and val
+curves in one."""
 
 import csv
 import math
@@ -12,12 +13,13 @@ from spatialgen.report.charts import Tick, round_numbers
 X = "step"
 MOST_POINTS = 400  # of a curve: a page shows no more
 MOST = 1e100  # larger ones are as little a curve as infinity
-SPLIT_WORD = re.compile(r"(?:^|[_./-])(train|val|valid|validation|eval|test)(?=$|[_./-])")
+SPLIT = re.compile(r"^(train|val)/")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A column of a file: the points of an SVG polyline in a square of 100, and its last value."""
+    """A figure of a training: the points of an SVG polyline in a square of 100, and its last
+    value."""
 
     name: str
     points: str
@@ -28,7 +30,7 @@ class Curve:
 class Panel:
     """Curves of one figure on common axes."""
 
-    file: str
+    training: str
     figure: str
     curves: list[Curve]
     x_ticks: list[Tick]
@@ -39,31 +41,33 @@ Points = list[tuple[float, float]]
 
 
 def read_panels(folder: Path) -> list[Panel]:
-    """The panels of every train_*.csv of `folder` that has a column `step`."""
+    """The panels of every training that has a folder train_* with plots/metrics in `folder`."""
     panels = []
-    for path in sorted(folder.glob("train_*.csv")):
-        columns = sorted(_columns(path).items(), key=lambda item: figure_of(item[0]))
-        for figure, group in groupby(columns, key=lambda item: figure_of(item[0])):
-            panels.append(_panel(path.name, figure, dict(group)))
+    for training in sorted(folder.glob("train_*")):
+        curves = sorted(_curves(training).items(), key=lambda item: figure_of(item[0]))
+        for figure, group in groupby(curves, key=lambda item: figure_of(item[0])):
+            panels.append(_panel(training.name, figure, dict(group)))
     return panels
 
 
-def figure_of(column: str) -> str:
-    """What a column measures: its name without the word for a split, `loss` of val_loss."""
-    return SPLIT_WORD.sub("", column).strip("_./-") or column
+def figure_of(name: str) -> str:
+    """What a curve shows: its name without the split, `loss` of val/loss."""
+    return SPLIT.sub("", name)
 
 
-def _columns(path: Path) -> dict[str, Points]:
-    """(step, value) of every other column that holds finite numbers, in the order of the steps."""
-    columns: dict[str, Points] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            step = _number(row.get(X))
-            for name, text in row.items():
-                value = _number(text)
-                if name and name != X and step is not None and value is not None:
-                    columns.setdefault(name, []).append((step, value))
-    return {name: sorted(points) for name, points in columns.items()}
+def _curves(training: Path) -> dict[str, Points]:
+    """(step, value) of every figure that is a finite number, in the order of the steps; figures are
+    named by their files, as in train/loss."""
+    curves: dict[str, Points] = {}
+    metrics = training / "plots" / "metrics"
+    for path in sorted(metrics.rglob("*.tsv")):
+        name = path.relative_to(metrics).with_suffix("").as_posix()
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                step, value = _number(row.get(X)), _number(row.get(path.stem))
+                if step is not None and value is not None:
+                    curves.setdefault(name, []).append((step, value))
+    return {name: sorted(points) for name, points in curves.items()}
 
 
 def _number(text: object) -> float | None:
@@ -74,18 +78,18 @@ def _number(text: object) -> float | None:
     return value if abs(value) < MOST else None
 
 
-def _panel(file: str, figure: str, columns: dict[str, Points]) -> Panel:
-    steps, values = zip(*(point for points in columns.values() for point in points), strict=True)
+def _panel(training: str, figure: str, named: dict[str, Points]) -> Panel:
+    steps, values = zip(*(point for points in named.values() for point in points), strict=True)
     x_range, y_range = _range(*steps), _range(*values)
     curves = [
         Curve(name, _polyline(points, x_range, y_range), points[-1][1])
-        for name, points in columns.items()
+        for name, points in named.items()
     ]
     x_ticks, y_ticks = (
         [Tick(_percent(at, limits), f"{at:g}") for at in round_numbers(*limits)]
         for limits in (x_range, y_range)
     )
-    return Panel(file, figure, curves, x_ticks, y_ticks)
+    return Panel(training, figure, curves, x_ticks, y_ticks)
 
 
 def _range(*values: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spatialgen.grounding.answers import PROBLEMS, tidy
-from spatialgen.grounding.scores import iou
+from spatialgen.relations.geometry import iou
 
 SIDES = st.floats(-0.5, 1.5) | st.sampled_from([0.0, 1.0, float("inf"), 1e300])
 MENTIONS = st.lists(

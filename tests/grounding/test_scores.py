@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatialgen.grounding.scores import BoxScores, iou, match
+from spatialgen.grounding.scores import BoxScores, match
+from spatialgen.relations.geometry import iou
 
 SIDES = st.floats(0, 0.5)
 BOXES = st.tuples(SIDES, SIDES, st.floats(0.05, 0.5), st.floats(0.05, 0.5)).map(

@@ -43,23 +43,27 @@ def test_ticks_are_round_numbers(begin: float, end: float, numbers: list[float])
     assert round_numbers(begin, end) == numbers
 
 
+def keep_curve(plots: Path, training: str, name: str, lines: str) -> None:
+    """A figure of a training as dvclive keeps it."""
+    path = plots / training / "plots" / "metrics" / f"{name}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(lines, encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    ("column", "figure"),
-    [
-        *[("train_loss", "loss"), ("val_loss", "loss"), ("loss", "loss"), ("loss/val", "loss")],
-        *[("val", "val"), ("training_time", "training_time"), ("box.train.iou", "box.iou")],
-    ],
+    ("name", "figure"),
+    [("train/loss", "loss"), ("val/loss", "loss"), ("loss", "loss"), ("val/box/iou", "box/iou")],
 )
-def test_a_column_is_known_by_what_it_measures(column: str, figure: str) -> None:
-    assert figure_of(column) == figure
+def test_a_curve_is_known_by_what_it_shows(name: str, figure: str) -> None:
+    assert figure_of(name) == figure
 
 
 def test_long_curves_keep_their_ends_and_few_points(tmp_path: Path) -> None:
-    lines = "".join(f"{step},{step / 1000}\n" for step in range(10_001))
-    (tmp_path / "train_a.csv").write_text("step,loss\n" + lines)
-    (tmp_path / "train_b.csv").write_text("step,loss\n1,0.5\n")
-    (tmp_path / "train_c.csv").write_text("epoch,loss\n1,0.5\n")
-    (tmp_path / "annotate.csv").write_text("step,loss\n1,0.5\n")
+    lines = "".join(f"{step}\t{step / 1000}\n" for step in range(10_001))
+    keep_curve(tmp_path, "train_a", "loss", "step\tloss\n" + lines)
+    keep_curve(tmp_path, "train_b", "loss", "step\tloss\n1\t0.5\n")
+    keep_curve(tmp_path, "train_c", "loss", "epoch\tloss\n1\t0.5\n")
+    keep_curve(tmp_path, "annotate", "loss", "step\tloss\n1\t0.5\n")
     long, short = read_panels(tmp_path)
     points = long.curves[0].points.split(" ")
     assert len(points) < 500

@@ -1,12 +1,14 @@
 """The page: what it shows of a lake, what it does not let through, and how a browser sees it."""
 
 import html
+import math
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from dvclive import Live
 
 from spatialgen.errors import InputError
 from spatialgen.lake.lake import Lake
@@ -53,10 +55,10 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         + 'prices,,"{""caption"": ""<script>元""}"\n',
         encoding="utf-8",
     )
-    plots.mkdir()
-    (plots / "train_planner.csv").write_text(
-        "step,train_loss,val_loss,note\n0,2.0,2.5,a\n10,1.0,,b\n20,nan,1.5,c\n", encoding="utf-8"
-    )
+    with Live(str(plots / "train_planner"), save_dvc_exp=False, dvcyaml=None, report=None) as live:
+        for live.step, (train, val) in enumerate([(2.0, 2.5), (1.0, math.nan), (math.nan, 1.5)]):
+            live.log_metric("train/loss", train)
+            live.log_metric("val/loss", val)
     return made
 
 
@@ -143,10 +145,10 @@ def test_checks_show_state_and_what_they_found(page: str) -> None:
 
 def test_a_training_is_drawn_with_its_pairs_in_one_panel(page: str) -> None:
     training = section(page, "training")
-    assert re.findall(r"<h4>(.+?)</h4>", training) == ["loss"], "a column of words is no curve"
-    assert re.findall(r"(\w+_loss) <b>(.+?)</b>", training) == [
-        ("train_loss", "1"),
-        ("val_loss", "1.5"),
+    assert re.findall(r"<h4>(.+?)</h4>", training) == ["loss"]
+    assert re.findall(r"(\w+/loss) <b>(.+?)</b>", training) == [
+        ("train/loss", "1"),
+        ("val/loss", "1.5"),
     ]
     assert training.count("<polyline") == 2
 

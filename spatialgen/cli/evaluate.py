@@ -1,0 +1,167 @@
+"""`spatialgen eval`: measures a part of the generator on a public benchmark."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pyarrow as pa
+import typer
+
+from spatialgen.cli.output import Format, print_table
+
+if TYPE_CHECKING:
+    from spatialgen.planner.nsr1k.scores import CountingScore, SpatialScore
+    from spatialgen.statistics import Figure
+
+SMALL_BASE = Path(__file__).parent.parent / "sample" / "qwen2-small"
+NOW = "measured now"
+PUBLISHED = "their published layouts, 5 of each prompt, by these rules"
+RERANKED = "measured now; the judge knows the rule, so its choice is no independent figure"
+
+
+class Benchmark(StrEnum):
+    """Public benchmarks of planners."""
+
+    nsr1k = "nsr1k"
+
+
+class Precision(StrEnum):
+    """In what a training computes, as accelerate calls it."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+
+
+evaluate = typer.Typer(
+    help="Measure a part of the generator on a public benchmark.", no_args_is_help=True
+)
+
+
+@evaluate.callback()
+def group() -> None:
+    """A command of its own for each part, also while there is one."""
+
+
+@evaluate.command()
+def planner(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="the benchmark's own files, such as spatial.train.json"),
+    ],
+    benchmark: Annotated[Benchmark, typer.Option(help="whose files and rules these are")],
+    base: Annotated[
+        str,
+        typer.Option(
+            help="any causal LM or planner: a folder, or a hub id with --revision",
+            show_default="the sample world's",
+        ),
+    ] = str(SMALL_BASE),
+    revision: Annotated[str | None, typer.Option(help="of a hub id: the commit")] = None,
+    lora_rank: Annotated[
+        int | None,
+        typer.Option(min=1, help="train matrices of this rank beside frozen weights, such as 16"),
+    ] = None,
+    bins: Annotated[
+        int, typer.Option(min=8, max=1000, help="of a coordinate; 256 for a large vocabulary")
+    ] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="of the training")] = 1200,
+    batch: Annotated[int, typer.Option(min=1, help="rows of a step")] = 32,
+    rate: Annotated[float, typer.Option(min=0, help="highest learning rate")] = 0.003,
+    precision: Annotated[
+        Precision, typer.Option(help="of computing; weights that train are float32")
+    ] = Precision.fp32,
+    seed: Annotated[int, typer.Option(help="of the training")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, help="layouts drawn of each prompt; 1: greedy ones only")
+    ] = 5,
+    device: Annotated[str, typer.Option(help="cuda, cpu; auto: a GPU where there is one")] = "auto",
+    format: Annotated[Format, typer.Option(help="how to print the figures")] = Format.table,
+) -> None:
+    """Train a planner on a benchmark's files and score it by its rules, beside public systems.
+
+    The training is kept in the store: an interrupted one goes on, a finished one is only scored.
+    """
+    from spatialgen.model_loading import choose_device
+    from spatialgen.planner.nsr1k.benchmark import measure_counting, measure_spatial
+    from spatialgen.planner.nsr1k.training import Data, Recipe, train
+    from spatialgen.planner.planner import LayoutPlanner
+    from spatialgen.project import store_root
+
+    _check_base(base, revision)
+    data, device = Data.read(folder), choose_device(device)
+    recipe = Recipe(base=base, revision=revision, lora_rank=lora_rank, bins=bins, steps=steps,
+                    batch=batch, rate=rate, seed=seed, precision=precision.value)  # fmt: skip
+    done = train(data, recipe, store_root(), device)
+    trained = LayoutPlanner.from_pretrained(done.result, device=device)
+    print_table(spatial_table(measure_spatial(trained, data, samples)), format)
+    if data.counting_val:
+        print_table(counting_table(measure_counting(trained, data, samples)), format)
+    else:
+        print(f"{folder} holds no counting.train.json: counting was not trained and is not scored",
+              file=sys.stderr)  # fmt: skip
+    print(
+        f"trained on {len(data.train)} spatial prompts, {len(data.held_out)} more chose the "
+        f"checkpoint: {done.root}",
+        file=sys.stderr,
+    )
+
+
+def _check_base(base: str, revision: str | None) -> None:
+    from spatialgen.errors import InputError
+
+    if not revision and not Path(base).expanduser().is_dir():
+        raise InputError(
+            f"--base {base} is no folder here, and a hub id needs its commit; add --revision"
+        )
+
+
+def spatial_table(scores: "dict[str, SpatialScore]") -> pa.Table:
+    """One row per origin of layouts for the spatial prompts, public systems last."""
+    from spatialgen.planner.nsr1k.benchmark import BEST, PUBLISHED_SPATIAL
+
+    rows: list[dict[str, Any]] = [
+        {
+            "layouts": name,
+            **_interval("accuracy", score.accuracy),
+            "of each prompt": score.layouts // score.accuracy.n,
+            "missing": score.missing,
+            "mean IoU": score.mean_iou.value,
+            "source": RERANKED if name == BEST else NOW,
+        }
+        for name, score in scores.items()
+    ]
+    rows += [
+        {"layouts": name, "accuracy": accuracy, "n": 283, "of each prompt": 5, "missing": missing,
+         "source": PUBLISHED}
+        for name, accuracy, missing in PUBLISHED_SPATIAL
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
+
+
+def counting_table(scores: "dict[str, CountingScore]") -> pa.Table:
+    """One row per origin of layouts for the counting prompts, public systems last."""
+    from spatialgen.planner.nsr1k.benchmark import PUBLISHED_COUNTING
+
+    rows: list[dict[str, Any]] = [
+        {
+            "layouts": name,
+            **_interval("accuracy", score.accuracy),
+            "precision": score.precision.value,
+            "recall": score.recall.value,
+            "mean error": score.mae,
+            "source": NOW,
+        }
+        for name, score in scores.items()
+    ]
+    rows += [
+        {"layouts": name, "accuracy": accuracy, "n": 762, "precision": precision, "recall": recall,
+         "mean error": mae, "source": PUBLISHED}
+        for name, precision, recall, accuracy, mae in PUBLISHED_COUNTING
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
+
+
+def _interval(name: str, figure: "Figure") -> dict[str, Any]:
+    return {name: figure.value, "lo": figure.lo, "hi": figure.hi, "n": figure.n}

@@ -1,0 +1,13 @@
+"""Trainings of several precisions in one process, which accelerate forbids within one program."""
+
+from collections.abc import Iterator
+
+import pytest
+from accelerate.state import AcceleratorState
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerator() -> Iterator[None]:
+    """Forget the precision of the test's trainings."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
