@@ -61,20 +61,20 @@ def planner(
     revision: Annotated[str | None, typer.Option(help="of a hub id: the commit")] = None,
     lora_rank: Annotated[
         int | None,
-        typer.Option(min=1, help="train matrices of this rank beside frozen weights, such as 16"),
+        typer.Option(min=1, max=1024, help="train matrices of this rank beside frozen weights"),
     ] = None,
     bins: Annotated[
         int, typer.Option(min=8, max=1000, help="of a coordinate; 256 for a large vocabulary")
     ] = 64,
     steps: Annotated[int, typer.Option(min=1, help="of the training")] = 1200,
     batch: Annotated[int, typer.Option(min=1, help="rows of a step")] = 32,
-    rate: Annotated[float, typer.Option(min=0, help="highest learning rate")] = 0.003,
+    rate: Annotated[float, typer.Option(min=1e-9, max=1, help="highest learning rate")] = 0.003,
     precision: Annotated[
         Precision, typer.Option(help="of computing; weights that train are float32")
     ] = Precision.fp32,
     seed: Annotated[int, typer.Option(help="of the training")] = 0,
     samples: Annotated[
-        int, typer.Option(min=1, help="layouts drawn of each prompt; 1: greedy ones only")
+        int, typer.Option(min=1, max=64, help="layouts drawn of each prompt; 1: greedy ones only")
     ] = 5,
     device: Annotated[str, typer.Option(help="cuda, cpu; auto: a GPU where there is one")] = "auto",
     format: Annotated[Format, typer.Option(help="how to print the figures")] = Format.table,
@@ -95,10 +95,11 @@ def planner(
                     batch=batch, rate=rate, seed=seed, precision=precision.value)  # fmt: skip
     done = train(data, recipe, store_root(), device)
     trained = LayoutPlanner.from_pretrained(done.result, device=device)
-    print_table(spatial_table(measure_spatial(trained, data, samples)), format)
+    rows = spatial_rows(measure_spatial(trained, data, samples))
     if data.counting_val:
-        print_table(counting_table(measure_counting(trained, data, samples)), format)
-    else:
+        rows += counting_rows(measure_counting(trained, data, samples))
+    print_table(as_table(rows), format)
+    if not data.counting_val:
         print(f"{folder} holds no counting.train.json: counting was not trained and is not scored",
               file=sys.stderr)  # fmt: skip
     print(
@@ -117,12 +118,19 @@ def _check_base(base: str, revision: str | None) -> None:
         )
 
 
-def spatial_table(scores: "dict[str, SpatialScore]") -> pa.Table:
+def as_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """The rows of all parts, with the columns of each."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
+
+
+def spatial_rows(scores: "dict[str, SpatialScore]") -> list[dict[str, Any]]:
     """One row per origin of layouts for the spatial prompts, public systems last."""
     from spatialgen.planner.nsr1k.benchmark import BEST, PUBLISHED_SPATIAL
 
     rows: list[dict[str, Any]] = [
         {
+            "part": "spatial",
             "layouts": name,
             **_interval("accuracy", score.accuracy),
             "of each prompt": score.layouts // score.accuracy.n,
@@ -133,19 +141,20 @@ def spatial_table(scores: "dict[str, SpatialScore]") -> pa.Table:
         for name, score in scores.items()
     ]
     rows += [
-        {"layouts": name, "accuracy": accuracy, "n": 283, "of each prompt": 5, "missing": missing,
-         "source": PUBLISHED}
+        {"part": "spatial", "layouts": name, "accuracy": accuracy, "n": 283, "of each prompt": 5,
+         "missing": missing, "source": PUBLISHED}
         for name, accuracy, missing in PUBLISHED_SPATIAL
     ]  # fmt: skip
-    return pa.Table.from_pylist(rows)
+    return rows
 
 
-def counting_table(scores: "dict[str, CountingScore]") -> pa.Table:
+def counting_rows(scores: "dict[str, CountingScore]") -> list[dict[str, Any]]:
     """One row per origin of layouts for the counting prompts, public systems last."""
     from spatialgen.planner.nsr1k.benchmark import PUBLISHED_COUNTING
 
     rows: list[dict[str, Any]] = [
         {
+            "part": "counting",
             "layouts": name,
             **_interval("accuracy", score.accuracy),
             "precision": score.precision.value,
@@ -156,11 +165,11 @@ def counting_table(scores: "dict[str, CountingScore]") -> pa.Table:
         for name, score in scores.items()
     ]
     rows += [
-        {"layouts": name, "accuracy": accuracy, "n": 762, "precision": precision, "recall": recall,
-         "mean error": mae, "source": PUBLISHED}
+        {"part": "counting", "layouts": name, "accuracy": accuracy, "n": 762,
+         "precision": precision, "recall": recall, "mean error": mae, "source": PUBLISHED}
         for name, precision, recall, accuracy, mae in PUBLISHED_COUNTING
     ]  # fmt: skip
-    return pa.Table.from_pylist(rows)
+    return rows
 
 
 def _interval(name: str, figure: "Figure") -> dict[str, Any]:
