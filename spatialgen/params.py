@@ -9,7 +9,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,14 @@ class Section(BaseModel):
     """A section of params.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """The section with these values; ParamsError for a wrong one."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ParamsError(_explain(error)) from None
 
 
 class SampleParams(Section):

@@ -26,14 +26,6 @@ class Benchmark(StrEnum):
     nsr1k = "nsr1k"
 
 
-class Precision(StrEnum):
-    """In what a training computes, as accelerate calls it."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
-
-
 evaluate = typer.Typer(
     help="Measure a part of the generator on a public benchmark.", no_args_is_help=True
 )
@@ -60,21 +52,18 @@ def planner(
     ] = str(SMALL_BASE),
     revision: Annotated[str | None, typer.Option(help="of a hub id: the commit")] = None,
     lora_rank: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="train matrices of this rank beside frozen weights"),
+        int | None, typer.Option(help="train matrices of this rank beside frozen weights")
     ] = None,
-    bins: Annotated[
-        int, typer.Option(min=8, max=1000, help="of a coordinate; 256 for a large vocabulary")
-    ] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="of the training")] = 1200,
-    batch: Annotated[int, typer.Option(min=1, help="rows of a step")] = 32,
-    rate: Annotated[float, typer.Option(min=1e-9, max=1, help="highest learning rate")] = 0.003,
+    bins: Annotated[int, typer.Option(help="of a coordinate; 256 for a large vocabulary")] = 64,
+    steps: Annotated[int, typer.Option(help="of the training")] = 1200,
+    batch: Annotated[int, typer.Option(help="rows of a step")] = 32,
+    rate: Annotated[float, typer.Option(help="highest learning rate")] = 0.003,
     precision: Annotated[
-        Precision, typer.Option(help="of computing; weights that train are float32")
-    ] = Precision.fp32,
+        str, typer.Option(help="of computing: fp32, fp16 or bf16; weights that train are float32")
+    ] = "fp32",
     seed: Annotated[int, typer.Option(help="of the training")] = 0,
     samples: Annotated[
-        int, typer.Option(min=1, max=64, help="layouts drawn of each prompt; 1: greedy ones only")
+        int, typer.Option(help="layouts drawn of each prompt; 1: greedy ones only")
     ] = 5,
     device: Annotated[str, typer.Option(help="cuda, cpu; auto: a GPU where there is one")] = "auto",
     format: Annotated[Format, typer.Option(help="how to print the figures")] = Format.table,
@@ -84,16 +73,28 @@ def planner(
     The training is kept in the store: an interrupted one goes on, a finished one is only scored.
     """
     from spatialgen.model_loading import choose_device
+    from spatialgen.params import TrainPlannerParams
     from spatialgen.planner.nsr1k.benchmark import measure_counting, measure_spatial
-    from spatialgen.planner.nsr1k.training import Data, Recipe, train
+    from spatialgen.planner.nsr1k.training import RECIPE, Data, train_on
     from spatialgen.planner.planner import LayoutPlanner
     from spatialgen.project import store_root
 
+    params = TrainPlannerParams.of(
+        **RECIPE,
+        base=base,
+        revision=revision,
+        lora_rank=lora_rank,
+        bins=bins,
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        precision=precision,
+        samples=samples,
+        seed=seed,
+    )
     _check_base(base, revision)
     data, device = Data.read(folder), choose_device(device)
-    recipe = Recipe(base=base, revision=revision, lora_rank=lora_rank, bins=bins, steps=steps,
-                    batch=batch, rate=rate, seed=seed, precision=precision.value)  # fmt: skip
-    done = train(data, recipe, store_root(), device)
+    done = train_on(data, params, store_root(), device)
     trained = LayoutPlanner.from_pretrained(done.result, device=device)
     rows = spatial_rows(measure_spatial(trained, data, samples))
     if data.counting_val:

@@ -19,14 +19,14 @@ from transformers import (
 from spatialgen.errors import InputError, ParamsError
 from spatialgen.layouts import Layout, boxes_by_name
 from spatialgen.model_loading import load_network, local_or_hub
-from spatialgen.planner.grammar import MOST_TOKENS, LayoutGrammar, MedianBins, name_tree
+from spatialgen.planner.embeddings import begin_near_mean, make_room
+from spatialgen.planner.grammar import MOST_TOKENS, LayoutGrammar, MedianBins, Tree, name_tree
 from spatialgen.planner.vocabulary import Vocabulary
 from spatialgen.relations import referee
 
 CONFIG = "planner_config.json"
-SEEDS = 2**63
+SEEDS = 2**63  # that torch takes
 LEAST_BINS = 8
-
 
 Judge = Callable[[str, Layout], Any]
 
@@ -42,7 +42,7 @@ class PlanOptions(TypedDict, total=False):
 
 
 def failing_positions(caption: str, layout: Layout) -> tuple[int, int]:
-    """How many of the caption's positions do not hold, and in how many of them a thing lacks."""
+    """How many of the caption's positions fail, and how many of these for want of a thing."""
     verdicts = [each.agrees for each in referee.judge(caption, boxes_by_name(layout))]
     return len(verdicts) - verdicts.count(True), verdicts.count(None)
 
@@ -85,7 +85,7 @@ class LayoutPlanner:
         known = len(tokenizer)
         vocabulary = Vocabulary.of(tokenizer, bins)
         make_room(model, tokenizer)
-        _begin_near_mean(model, known, vocabulary, seed)
+        begin_near_mean(model, known, vocabulary, seed)
         return cls(model, tokenizer, vocabulary)
 
     @classmethod
@@ -176,11 +176,12 @@ class LayoutPlanner:
         captions = [_readable(caption) for caption in captions]
         if not captions:
             return []
-        drawn = self._generate(captions, samples, temperature, seed, copy_names=copy_names)
+        trees = [name_tree(each, self.tokenizer) if copy_names else None for each in captions]
+        grammar = [tree or None for tree in trees for _ in range(samples)]
+        drawn = self._generate(captions, samples, temperature, seed, grammar)
         layouts = [self.vocabulary.read(ids, self.tokenizer) or () for ids in drawn]
-        if copy_names:  # where there is no word to copy, the grammar lets any be written
-            empty = [not name_tree(caption, self.tokenizer) for caption in captions]
-            layouts = [() if empty[n // samples] else each for n, each in enumerate(layouts)]
+        # Where there is no word to copy, the grammar has let any be written.
+        layouts = [() if trees[n // samples] == {} else each for n, each in enumerate(layouts)]
         return [
             min(layouts[first : first + samples], key=partial(judge, caption))
             for caption, first in zip(captions, range(0, len(layouts), samples), strict=True)
@@ -188,7 +189,7 @@ class LayoutPlanner:
 
     def write_freely(self, captions: Sequence[str]) -> list[Layout | None]:
         """Greedy layouts without any constraint; None where the text is none."""
-        drawn = self._generate(captions, 1, 0.0, 0, copy_names=False, constrained=False)
+        drawn = self._generate(captions, 1, 0.0, 0, None)
         return [self.vocabulary.read(ids, self.tokenizer) for ids in drawn]
 
     @torch.inference_mode()
@@ -198,22 +199,19 @@ class LayoutPlanner:
         samples: int,
         temperature: float,
         seed: int,
-        *,
-        copy_names: bool,
-        constrained: bool = True,
+        names: Sequence[Tree | None] | None,
     ) -> list[list[int]]:
-        """Tokens behind each caption, `samples` of each in a row."""
+        """Tokens behind each caption, `samples` of each in a row, by the grammar with these names
+        (LayoutGrammar's), or by none."""
         prompts = [self.vocabulary.ask(caption, self.tokenizer) for caption in captions]
         inputs = self.tokenizer.pad(
             {"input_ids": prompts}, padding_side="left", return_tensors="pt"
         ).to(self.model.device)
         length = inputs["input_ids"].shape[1]
         processors = LogitsProcessorList()
-        if constrained:
-            trees = [name_tree(c, self.tokenizer) if copy_names else None for c in captions]
-            repeated = [tree or None for tree in trees for _ in range(samples)]
+        if names is not None:
             text = self._text_tokens.to(self.model.device)
-            processors.append(LayoutGrammar(self.vocabulary, length, repeated, text))
+            processors.append(LayoutGrammar(self.vocabulary, length, names, text))
             if samples == 1:
                 processors.append(MedianBins(self.vocabulary))
         settings = GenerationConfig(  # type: ignore[no-untyped-call]
@@ -271,18 +269,6 @@ def _is_planner(path: str) -> bool:
     return (Path(path) / CONFIG).is_file()
 
 
-def make_room(model: Any, tokenizer: Any) -> None:
-    """Grow the embeddings where the tokenizer has more tokens; many have spare rows."""
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-
-
-def embeddings(model: Any) -> list[torch.Tensor]:
-    """The tables of token embeddings, in and out: one where they are tied."""
-    both = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
-    return list({id(table): table for table in both}.values())
-
-
 def _load(path: str, revision: str | None, dtype: str = "float32") -> tuple[Any, Any]:
     """Model and tokenizer of a folder or hub id; ParamsError where it does not load."""
     place = local_or_hub(path)
@@ -297,23 +283,3 @@ def _load(path: str, revision: str | None, dtype: str = "float32") -> tuple[Any,
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
-
-
-def _begin_near_mean(model: Any, known: int, vocabulary: Vocabulary, seed: int) -> None:
-    """New rows of the embeddings: the mean of the old ones and a little noise, so that they differ.
-
-    Bins lie on a line: neighbours begin alike.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for table in embeddings(model):
-            old = table[:known].float()
-            mean, spread = old.mean(0), old.std(0)
-            for token in vocabulary.ids:
-                if token >= known:
-                    noise = torch.randn(mean.shape, generator=generator)
-                    table[token] = (mean + 0.5 * spread * noise).to(table.dtype)
-            ends = torch.randn(2, len(mean), generator=generator) * spread
-            for place, token in enumerate(vocabulary.bins):
-                share = place / (len(vocabulary.bins) - 1)
-                table[token] += (ends[0] * (1 - share) + ends[1] * share).to(table.dtype)

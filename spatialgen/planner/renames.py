@@ -1,7 +1,7 @@
 """Captions whose things have other names, so that a planner copies names that it has never seen."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -37,9 +37,19 @@ def rename(
         part = any(name != each and name in each for each in names)
         if said_once and not part and other not in caption + "".join(others.values()):
             others[name] = other
+    return *call(caption, layout, others), others
+
+
+def call(caption: str, layout: Layout, others: Mapping[str, str]) -> tuple[str, Layout]:
+    """The caption and layout with these names replaced by others; an English one where it is a
+    whole word."""
     if others:
         # At once, as a name may be part of a new one.
-        found = re.compile("|".join(map(re.escape, others)))
-        caption = found.sub(lambda match: others[match[0]], caption)
-    renamed = tuple(Placed(others.get(each.name, each.name), each.bbox) for each in layout)
-    return caption, renamed, others
+        caption = mentions(others).sub(lambda match: others[match[0]], caption)
+    return caption, tuple(Placed(others.get(each.name, each.name), each.bbox) for each in layout)
+
+
+def mentions(names: Iterable[str]) -> re.Pattern[str]:
+    """What finds each of these names in a text; an English one where it is a whole word."""
+    forms = [rf"(?<!\w){re.escape(n)}(?!\w)" if n.isascii() else re.escape(n) for n in names]
+    return re.compile("|".join(forms))

@@ -13,10 +13,10 @@ from spatialgen.model_loading import choose_device
 from spatialgen.params import ComputeParams, TrainPlannerParams
 from spatialgen.planner.planner import LayoutPlanner
 from spatialgen.planner.scores import Example, layout_figures, relation_figures
-from spatialgen.planner.task import PlannerTask
+from spatialgen.planner.training import make_loop, training_params
 from spatialgen.training.folder import TrainingFolder
 from spatialgen.training.loader import Rows
-from spatialgen.training.loop import Loop, LoopSettings, Report
+from spatialgen.training.loop import Loop, Report, train
 from spatialgen.training.rows import TrainingRows, choose_rows
 
 REVISION = 1  # raise it when equal params would train another planner
@@ -24,8 +24,6 @@ COLUMNS = {"captions": ["caption"], "boxes": ["objects", "relations"]}
 VALIDATION = 128  # rows, at most: they are planned every few steps
 PUBLISHED = Path("models/planner")
 TABLES = ("boxes", "captions", "splits")
-DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # of weights that are frozen
-UNTRAINED = {"base", "revision", "samples"}  # params that are identified otherwise, or measure
 
 
 def split_rows(lake: Lake, params: TrainPlannerParams, split: str) -> TrainingRows:
@@ -50,12 +48,21 @@ def train_planner(
     and base are equal, else of one that goes on from its last checkpoint, or begins. `report` is
     given the figures of every step."""
     folder, published = find_training(lake, params, rows, validation)
-    if folder.finished:
-        folder.replay(report)
-    else:
+
+    def begin() -> Loop:
         held_out = examples_of(validation, VALIDATION)
-        make_loop(params, compute, rows, held_out, folder, published).run(report)
-    return folder
+        return make_loop(
+            params,
+            rows,
+            folder,
+            partial(held_out_figures, held_out),
+            cpu=choose_device(compute.device) == "cpu",
+            workers=compute.loader_workers,
+            micro_batch=compute.micro_batch,
+            **published,
+        )
+
+    return train(folder, begin, report)
 
 
 def find_training(
@@ -71,55 +78,13 @@ def find_training(
     fp = fingerprint(
         revision=REVISION,
         base=model_identity(params.base, params.revision, "train_planner.revision"),
-        params=params.model_dump(exclude=UNTRAINED),
+        params=training_params(params),
         rows=rows.digest,
         validation=validation.digest,
         tables=tables,
     )
-    published = {"base": params.base, "revision": params.revision, "fp": fp, "tables": tables}
-    return TrainingFolder(lake.store_root / "train" / f"planner-{fp}"), published
-
-
-def make_loop(
-    params: TrainPlannerParams,
-    compute: ComputeParams,
-    rows: Rows,
-    validation: Sequence[Example],
-    folder: TrainingFolder,
-    published: dict[str, Any],
-) -> Loop:
-    """The training of these params, from the base on; ParamsError where the device cannot."""
-    cpu = choose_device(compute.device) == "cpu"
-    if cpu and params.precision == "fp16":
-        raise ParamsError("train_planner.precision = fp16 needs a GPU; set it to bf16 or fp32")
-    planner = LayoutPlanner.from_base(
-        params.base,
-        revision=params.revision,
-        bins=params.bins,
-        seed=params.seed,
-        dtype=DTYPES[params.precision] if params.lora_rank else "float32",
-    )
-    task = PlannerTask(
-        planner.with_lora(params.lora_rank) if params.lora_rank else planner,
-        partial(held_out_figures, validation),
-        seed=params.seed,
-        smoothing=params.smoothing,
-        mirrored=params.mirrored,
-        renamed=params.renamed,
-        published=published,
-    )
-    taken = {"steps", "batch", "rate", "every", "seed", "precision"}
-    settings = LoopSettings(**params.model_dump(include=taken))
-    return Loop(
-        task,
-        rows,
-        folder,
-        settings,
-        cpu=cpu,
-        workers=compute.loader_workers,
-        micro_batch=compute.micro_batch,
-        resume=TrainingFolder(Path(params.resume)) if params.resume else None,
-    )
+    folder = TrainingFolder(lake.store_root / "train" / f"planner-{fp}")
+    return folder, {"fp": fp, "tables": tables}
 
 
 def held_out_figures(examples: Sequence[Example], planner: LayoutPlanner) -> dict[str, float]:

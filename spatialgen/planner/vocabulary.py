@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from spatialgen.errors import InputError
 from spatialgen.layouts import Layout, Placed
 
 MARKERS = ("<layout>", "<obj>", "</obj>", "<box>", "</box>")
@@ -30,7 +31,10 @@ class Vocabulary:
         ids = tokenizer.convert_tokens_to_ids(names)
         first = ids[len(MARKERS)]
         if ids[len(MARKERS) :] != [*range(first, first + bins)]:
-            raise ValueError(f"the bins <c0> to <c{bins - 1}> are not consecutive tokens")
+            raise InputError(
+                f"the tokenizer has the bins <c0> to <c{bins - 1}> in another order; take a base "
+                "without them, or a planner"
+            )
         layout, obj, obj_end, box, box_end = ids[: len(MARKERS)]
         placed = range(first, first + bins)
         special = tuple(t.content for t in tokenizer.added_tokens_decoder.values() if t.special)

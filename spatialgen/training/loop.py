@@ -16,9 +16,10 @@ from accelerate.utils import send_to_device
 from accelerate.utils.memory import should_reduce_batch_size
 from tqdm import tqdm
 
-from spatialgen.errors import InputError, RowsError
+from spatialgen.errors import InputError, ParamsError, RowsError
 from spatialgen.project import uninterrupted
 from spatialgen.training.folder import Checkpoint, TrainingFolder
+from spatialgen.training.launch import is_main
 from spatialgen.training.loader import Position, Rows, RowSampler, make_loader
 from spatialgen.training.order import mix
 from spatialgen.training.task import Batch, Task
@@ -51,6 +52,22 @@ class LoopSettings:
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, self.steps - warmup)))
 
 
+def train(
+    folder: TrainingFolder,
+    make_loop: Callable[[], "Loop"],
+    report: Report | None = None,
+    *,
+    quiet: bool = False,
+) -> TrainingFolder:
+    """The folder with its result: what it has, else what the loop trains. `report` is given the
+    figures of every step, earlier ones first."""
+    if not folder.finished:
+        make_loop().run(report, quiet=quiet)
+    elif report and is_main():
+        folder.replay(report)
+    return folder
+
+
 class Loop:
     """A training in progress."""
 
@@ -70,6 +87,8 @@ class Loop:
         memory does not suffice, and changes nothing but speed. `resume`: another training, perhaps
         on other rows, whose last checkpoint a new one goes on from."""
         self.task, self.rows, self.folder, self.settings = task, rows, folder, settings
+        if settings.precision == "fp16" and (cpu or not torch.cuda.is_available()):
+            raise ParamsError("precision = fp16 needs a GPU; set it to bf16 or fp32")
         self.accelerator = Accelerator(mixed_precision=MIXED[settings.precision], cpu=cpu)
         self.workers, self.resume = workers, resume
         self.micro_batch = micro_batch or settings.batch
@@ -85,13 +104,8 @@ class Loop:
 
     def run(self, report: Report | None = None, *, quiet: bool = False) -> None:
         """Train to the end, from the last checkpoint on, and publish the best weights as the
-        folder's result; Ctrl-C saves a checkpoint. `report` is given the figures of every step,
-        earlier ones first."""
+        folder's result; Ctrl-C saves a checkpoint. `report`: see `train`."""
         main = self.accelerator.is_main_process
-        if self.folder.finished:
-            if report and main:
-                self.folder.replay(report)
-            return
         with self.folder.held() if main else nullcontext():
             self._restore()
             try:

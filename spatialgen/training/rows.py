@@ -1,6 +1,5 @@
 """The rows that train, chosen in SQL and read from the Lance tables by position."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from spatialgen.errors import LakeError, ParamsError, QueryError
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.sql import run_query
+from spatialgen.training.order import digest_of
 
 CHOSEN = """
 with chosen as (
@@ -53,8 +53,7 @@ class TrainingRows:
     @cached_property
     def digest(self) -> str:
         """16 hex digits over the row ids."""
-        data = np.ascontiguousarray(self.row_ids).tobytes()
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()[:16]
+        return digest_of(self.row_ids)
 
     def read(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """The rows at these places of `row_ids`, as dicts of all columns."""

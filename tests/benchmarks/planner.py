@@ -18,13 +18,13 @@ from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import BOXES, CAPTIONS, SPLITS
 from spatialgen.params import load_params
-from spatialgen.planner.stage import examples_of, make_loop, split_rows
+from spatialgen.planner.stage import examples_of, split_rows
+from spatialgen.planner.training import make_loop
 from spatialgen.relations.parse import read_caption
 from spatialgen.sample.world.view import web_view
 from spatialgen.training.folder import TrainingFolder
 from spatialgen.training.loop import Loop
 from tests.benchmarks.harness import median, report, seconds, workspace
-from tests.conftest import compute_params
 from tests.tables import publish
 
 JUDGED = {"spatial_type": "strong", "tier": "judge", "p_strong": 1, "p_weak": 0, "p_none": 0,
@@ -76,8 +76,7 @@ def main() -> None:
         lake = make_lake(folder)
         train = split_rows(lake, params, "train")
         training = TrainingFolder(folder / "training")
-        compute = compute_params(device="cpu", loader_workers=0)
-        loop = make_loop(params, compute, train, [], training, {})
+        loop = make_loop(params, train, training, lambda planner: {}, cpu=True)
         load, step = speed(loop)
         captions = [each.caption for each in examples_of(train, TOGETHER)]
         planner = loop.task.planner  # type: ignore[attr-defined]

@@ -321,7 +321,7 @@ def test_a_run_prints_ours_beside_others_and_is_not_trained_twice(
     assert "counting was not trained and is not scored" in first.stderr
     assert len([*(tmp_path / "store" / "train").glob("nsr1k-*/result")]) == 1
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a finished training was begun again")
 
     monkeypatch.setattr(training, "make_loop", refuse)

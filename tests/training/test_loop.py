@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 
 from spatialgen.errors import InputError, LakeError, RowsError
 from spatialgen.training.folder import Checkpoint, TrainingFolder
+from spatialgen.training.loop import train
 from tests.conftest import REPOSITORY
 from tests.training.numbers import BATCH, ROWS, Line, Numbers, make_loop
 
@@ -175,7 +177,7 @@ def test_a_torn_line_and_a_torn_checkpoint_are_left_out(tmp_path, whole, torn, c
 def test_the_report_is_given_every_step_of_a_finished_training(tmp_path):
     make_loop(tmp_path, 10).run(quiet=True)
     lines: list[Mapping[str, float]] = []
-    make_loop(tmp_path, 10).run(lines.append, quiet=True)
+    train(TrainingFolder(tmp_path), partial(make_loop, tmp_path, 10), lines.append)
     assert [line["step"] for line in lines] == [*range(1, 11)]
     assert [line["train/loss"] for line in lines] == losses(tmp_path)
     assert "val/score" in lines[4]

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 import torch
 from tokenizers import AddedToken
 
-from spatialgen.planner.planner import LayoutPlanner, embeddings, make_room
+from spatialgen.planner.embeddings import embeddings, make_room
+from spatialgen.planner.planner import LayoutPlanner
 
 TIMES = 3  # that a word has to occur
 PIECES = 2  # that a known word has at most, with the space before it

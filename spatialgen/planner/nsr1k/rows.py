@@ -1,6 +1,5 @@
 """Prompts of NSR-1K as rows to train on."""
 
-import hashlib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from spatialgen.lake.ids import h64
 from spatialgen.layouts import Layout, format_layout
 from spatialgen.planner.nsr1k.files import Prompt, SpatialPrompt
 from spatialgen.planner.nsr1k.words import renamed, said_otherwise
+from spatialgen.training.order import digest_of
 
 HELD_OUT = 8  # one picture in so many chooses the checkpoint, and trains nothing
 COPIES = 8  # of a prompt, that differ
@@ -41,7 +41,7 @@ class PromptRows:
     @cached_property
     def digest(self) -> str:
         """16 hex digits over the row ids."""
-        return hashlib.md5(self.row_ids.tobytes(), usedforsecurity=False).hexdigest()[:16]
+        return digest_of(self.row_ids)
 
     def __len__(self) -> int:
         return len(self.known)

@@ -1,12 +1,14 @@
 """A planner for NSR-1K: trained once per fingerprint, on what its train files say."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from spatialgen.errors import InputError
 from spatialgen.lake.ids import fingerprint
 from spatialgen.model_identity import model_identity
+from spatialgen.params import TrainPlannerParams
 from spatialgen.planner.evaluate import planned
 from spatialgen.planner.nsr1k.files import (
     CountingPrompt,
@@ -19,29 +21,22 @@ from spatialgen.planner.nsr1k.rows import PromptRows, copies_of, hold_out, pairs
 from spatialgen.planner.nsr1k.scores import alone, score_counting, score_spatial
 from spatialgen.planner.nsr1k.words import swap_words
 from spatialgen.planner.planner import LayoutPlanner
-from spatialgen.planner.task import PlannerTask
+from spatialgen.planner.training import make_loop, training_params
 from spatialgen.training.folder import TrainingFolder
-from spatialgen.training.loop import Loop, LoopSettings
+from spatialgen.training.loop import Loop, train
 
-REVISION = 1  # raise it when an equal recipe would train another planner
+REVISION = 2  # raise it when equal params would train another planner
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a planner is trained, as in params.yaml's train_planner."""
-
-    base: str
-    revision: str | None = None
-    lora_rank: int | None = None
-    bins: int = 64
-    smoothing: float = 2.0
-    mirrored: float = 0.5
-    steps: int = 1200
-    batch: int = 32
-    rate: float = 0.003
-    every: int = 200
-    seed: int = 0
-    precision: str = "fp32"
+# TrainPlannerParams that no user chooses here: all rows train, and their things keep their names.
+RECIPE: Mapping[str, Any] = {
+    "resume": None,
+    "where": "true",
+    "smoothing": 2.0,
+    "mirrored": 0.5,
+    "renamed": 0.0,
+    "every": 200,
+}
 
 
 @dataclass(frozen=True)
@@ -86,44 +81,25 @@ class Data:
         return {"score": sum(figures.values()) / len(figures), **figures}
 
 
-def train(data: Data, recipe: Recipe, store: Path, device: str) -> TrainingFolder:
+def train_on(data: Data, params: TrainPlannerParams, store: Path, device: str) -> TrainingFolder:
     """The folder of a finished training under `store`: of one that was finished before, if data,
-    recipe and base are equal, else of one that goes on from its last checkpoint, or begins."""
+    params and base are equal, else of one that goes on from its last checkpoint, or begins."""
     rows = data.rows()
     held_out = PromptRows.of([*pairs_of(data.held_out), *pairs_of(data.counting_held_out)])
     fp = fingerprint(
         revision=REVISION,
-        base=model_identity(recipe.base, recipe.revision, "train_planner.revision"),
-        recipe={k: v for k, v in asdict(recipe).items() if k not in ("base", "revision")},
+        base=model_identity(params.base, params.revision, "--revision"),
+        params=training_params(params),
         rows=rows.digest,
         held_out=held_out.digest,
     )
     folder = TrainingFolder(store / "train" / f"nsr1k-{fp}")
-    if not folder.finished:
-        make_loop(data, rows, recipe, folder, device, fp).run()
-    return folder
 
+    def add_words(planner: LayoutPlanner) -> LayoutPlanner:
+        return with_words(planner, (text for text, _ in rows.known.values()))
 
-def make_loop(
-    data: Data, rows: PromptRows, recipe: Recipe, folder: TrainingFolder, device: str, fp: str
-) -> Loop:
-    """The training of this recipe, from the base on."""
-    planner = LayoutPlanner.from_base(
-        recipe.base, revision=recipe.revision, bins=recipe.bins, seed=recipe.seed
-    )
-    if recipe.lora_rank:
-        planner = planner.with_lora(recipe.lora_rank)
-    else:  # beside frozen weights, new words would learn nothing
-        planner = with_words(planner, (text for text, _ in rows.known.values()))
-    task = PlannerTask(
-        planner,
-        data.judge,
-        seed=recipe.seed,
-        smoothing=recipe.smoothing,
-        mirrored=recipe.mirrored,
-        swap=swap_words,
-        published={"base": recipe.base, "revision": recipe.revision, "fp": fp},
-    )
-    taken = ("steps", "batch", "rate", "every", "seed", "precision")
-    settings = LoopSettings(**{name: getattr(recipe, name) for name in taken})
-    return Loop(task, rows, folder, settings, cpu=device == "cpu")
+    def begin() -> Loop:
+        return make_loop(params, rows, folder, data.judge, cpu=device == "cpu", swap=swap_words,
+                         prepare=add_words, fp=fp)  # fmt: skip
+
+    return train(folder, begin)

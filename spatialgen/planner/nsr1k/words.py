@@ -4,8 +4,9 @@ knows nothing of a prompt but its words."""
 import re
 from collections.abc import Iterator, Sequence
 
-from spatialgen.layouts import Layout, Placed, boxes_by_name
+from spatialgen.layouts import Layout, boxes_by_name
 from spatialgen.planner.nsr1k.rules import Direction, follows
+from spatialgen.planner.renames import call, mentions
 
 PHRASES: dict[Direction, tuple[str, ...]] = {
     "left": ("to the left of", "on the left of"),
@@ -54,12 +55,9 @@ def renamed(text: str, layout: Layout, names: Sequence[str]) -> tuple[str, Layou
     """Text and layout of two things with other names; unchanged where the text does not name each
     of them just once."""
     old = [each.name for each in layout]
-    either = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, old))})(?!\w)")
-    if sorted(either.findall(text)) != sorted(old):
+    if sorted(mentions(old).findall(text)) != sorted(old):
         return text, layout
-    new = dict(zip(old, names, strict=True))
-    renamed = tuple(Placed(new[each.name], each.bbox) for each in layout)
-    return either.sub(lambda match: new[match[0]], text), renamed
+    return call(text, layout, dict(zip(old, names, strict=True)))
 
 
 def positions_not_shown(text: str, layout: Layout) -> int:
@@ -79,14 +77,12 @@ def positions_not_shown(text: str, layout: Layout) -> int:
 
 def _stated(text: str, names: list[str]) -> Iterator[tuple[re.Match[str], str, str]]:
     """Each phrase, and the two things that it is about, as far as `names` holds them."""
-    mentions = sorted(
-        (match.start(), name)
-        for name in names
-        for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text)
+    named = sorted(
+        (match.start(), name) for name in names for match in mentions([name]).finditer(text)
     )
     for phrase in POSITION.finditer(text):
-        before = [name for start, name in mentions if start < phrase.start()]
-        after = [name for start, name in mentions if start >= phrase.end()]
+        before = [name for start, name in named if start < phrase.start()]
+        after = [name for start, name in named if start >= phrase.end()]
         first = before[-1] if before else ""
         if BACKWARDS.match(text, phrase.end()):
             after = [name for name in reversed(before) if name != first]
