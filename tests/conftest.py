@@ -1,6 +1,7 @@
 """Fixtures: a lake in a temporary folder, a project under git and DVC, and the shared test data."""
 
 import contextlib
+import fcntl
 import hashlib
 import importlib
 import json
@@ -254,18 +255,25 @@ RunTo = Callable[[str, Path], Project]
 def run_to(tmp_path_factory: pytest.TempPathFactory) -> RunTo:
     """Copies of projects that have run up to one of PREFIXES and are committed.
 
-    Each prefix runs once in a session, in a copy of the one before; who copies may change anything.
+    Each prefix runs once in a session, whichever worker comes first, in a copy of the one before;
+    who copies may change anything.
     """
-    originals: dict[str, Project] = {}
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
 
     def original(prefix: str) -> Project:
-        if prefix not in originals:
-            root, place = tmp_path_factory.mktemp(prefix) / "project", PREFIXES.index(prefix)
-            before = original(PREFIXES[place - 1]).copy(root) if place else make_project(root)
-            before.run("dvc", "repro", *([prefix] if prefix != "all" else []))
-            before.commit(f"run {prefix}")
-            originals[prefix] = before
-        return originals[prefix]
+        folder, place = shared / f"run-{prefix}", PREFIXES.index(prefix)
+        with (shared / f"run-{prefix}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                part = shared / f"run-{prefix}.part"
+                shutil.rmtree(part, ignore_errors=True)
+                before = original(PREFIXES[place - 1]).copy(part) if place else make_project(part)
+                before.run("dvc", "repro", *([prefix] if prefix != "all" else []))
+                before.commit(f"run {prefix}")
+                part.rename(folder)
+        return Project(folder, [])
 
     return lambda prefix, root: original(prefix).copy(root)
 

@@ -65,7 +65,7 @@ def test_what_the_model_waits_for_pictures_is_in_the_runs(annotated: Project) ->
 
 def test_a_threshold_asks_nothing_and_comes_back(annotated: Project) -> None:
     before, stored = annotated.manifest("boxes"), annotated.number(STORED)
-    annotated.run("dvc", "exp", "run", "-S", "annotate.min_area=0.08")
+    annotated.run("dvc", "exp", "run", "annotate", "-S", "annotate.min_area=0.08")
     assert (annotated.number(ASKED), annotated.number(STORED)) == (0, stored)
     assert annotated.manifest("boxes") != before
     small = """select count(*) as n from (select unnest(objects).bbox as b from boxes)
@@ -78,7 +78,7 @@ def test_a_threshold_asks_nothing_and_comes_back(annotated: Project) -> None:
 @pytest.mark.slow  # tests/grounding/test_annotate.py has it in the small
 def test_a_second_look_pays_only_itself(annotated: Project) -> None:
     questions = annotated.number("select count(*) as n from boxes where error is null")
-    annotated.run("dvc", "exp", "run", "-S", "annotate.passes=2")
+    annotated.run("dvc", "exp", "run", "annotate", "-S", "annotate.passes=2")
     assert 0 < annotated.number(ASKED) <= questions
     (levels,) = annotated.query("select count(self_iou) as n, median(self_iou) as iou from boxes")
     assert int(str(levels["n"])) > 0.9 * questions
@@ -186,5 +186,7 @@ def test_a_clone_that_pulled_asks_nothing_again(annotated: Project, tmp_path: Pa
     clone = annotated.clone(tmp_path / "clone")
     said = clone.run("spatialgen", "store", "seed").stdout
     assert re.search(r"annotate: [1-9]\d* answers added", said)
-    clone.run("dvc", "exp", "run", "-S", "annotate.min_area=0.01", "-S", "annotate.planted=0")
+    clone.run(
+        "dvc", "exp", "run", "annotate", "-S", "annotate.min_area=0.01", "-S", "annotate.planted=0"
+    )
     assert clone.number(ASKED) == 0
