@@ -1,9 +1,11 @@
-"""Writing a small model's folder in the layout of Qwen2's published repositories."""
+"""Writing a small model's folder in the layout of the published repositories."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import save_file
 
 if TYPE_CHECKING:
     import torch
@@ -28,5 +30,17 @@ def publish_folder(
     (folder / "merges.txt").write_text("#version: 0.2\n" + merges, encoding="utf-8")
     vocab = json.dumps(content["vocab"], ensure_ascii=False)
     (folder / "vocab.json").write_text(vocab, encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
+def save_half(folder: Path, model: Any, weights: Mapping[str, "torch.Tensor"]) -> None:
+    """Write config and weights of a part of a diffusion pipeline, the weights in fp16."""
+    model.save_config(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)  # where it was loaded from
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    half = {name: value.half().contiguous() for name, value in weights.items()}
+    save_file(half, folder / "diffusion_pytorch_model.safetensors", {"format": "pt"})
     for path in folder.iterdir():
         path.chmod(0o644)

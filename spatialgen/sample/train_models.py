@@ -14,7 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spatialgen.project import guard
-from spatialgen.sample import train_annotator, train_judge, train_text
+from spatialgen.sample import (
+    train_annotator,
+    train_autoencoder,
+    train_generator,
+    train_judge,
+    train_text,
+)
 from spatialgen.sample.training import Training, add_arguments, prepare, train
 
 # By the folder under spatialgen/sample that the model is shipped in.
@@ -24,6 +30,12 @@ STARTS: dict[str, Callable[[argparse.Namespace, str], Training]] = {
         train_annotator.DEFAULTS, device
     ),
     "judge-small": lambda _, device: train_judge.JudgeTraining(train_judge.DEFAULTS, device),
+    "kolors-small/vae": lambda _, device: train_autoencoder.AutoencoderTraining(
+        train_autoencoder.DEFAULTS, device
+    ),
+    "kolors-small": lambda options, device: train_generator.start(
+        train_generator.DEFAULTS, device, options.out / "kolors-small"
+    ),
 }
 
 
@@ -45,6 +57,8 @@ def main() -> None:
         run = STARTS[name](options, device)
         done = train(run, folder, resume=True, seconds=left, quiet=options.quiet)
         print(f"{name}: {'done' if done else f'step {run.step} of {run.settings.steps}'}")
+        if not done:  # and the time is over
+            break
 
 
 if __name__ == "__main__":

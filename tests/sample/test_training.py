@@ -8,24 +8,38 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from spatialgen.errors import InputError
+from spatialgen.sample import generator_latents, train_generator
 from spatialgen.sample.train_annotator import AnnotatorTraining
+from spatialgen.sample.train_autoencoder import AutoencoderTraining
 from spatialgen.sample.train_judge import JudgeTraining
 from spatialgen.sample.training import CHECKPOINT, CURVE, Settings, Training, train
+from tests.sample.generators import start_generator
 from tests.sample.test_train_text import start as start_text
 
 TINY = Settings(steps=4, batch=2, every=4)
-STARTS: dict[str, Callable[[], Training]] = {
-    "text": start_text,
-    "annotator": lambda: AnnotatorTraining(TINY, validation=2),
-    "judge": lambda: JudgeTraining(replace(TINY, seed=1000), validation=2),
+STARTS: dict[str, Callable[[Path], Training]] = {
+    "text": lambda _: start_text(),
+    "annotator": lambda _: AnnotatorTraining(TINY, validation=2),
+    "judge": lambda _: JudgeTraining(replace(TINY, seed=1000), validation=2),
+    "autoencoder": lambda _: AutoencoderTraining(TINY, validation=2),
+    "generator": start_generator,
 }
 WEIGHTS = Path("model", "model.safetensors")
+
+
+def weights(folder: Path) -> dict[Path, bytes]:
+    """All that was published."""
+    model = folder / "model"
+    files = {path.relative_to(model): path.read_bytes() for path in model.rglob("*.safetensors")}
+    assert files
+    return files
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +47,15 @@ def _one_thread():
     torch.set_num_threads(1)  # so that sums are added in one order
 
 
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch):
+    monkeypatch.setattr(generator_latents, "PART", 4)
+    monkeypatch.setattr(train_generator, "PART", 4)
+
+
 @pytest.mark.parametrize("name", STARTS)
 def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(name, tmp_path):
-    start = STARTS[name]
+    start = partial(STARTS[name], tmp_path / "data")
     assert train(start(), tmp_path / "whole", resume=False, quiet=True)
     stopped = start()
     stopped.train_step()
@@ -43,14 +63,12 @@ def test_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(name, tmp
     stopped.save(tmp_path / "parts" / CHECKPOINT)
     stopped.train_step()  # lost by the kill
     assert train(start(), tmp_path / "parts", resume=True, quiet=True)
-    assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (
-        tmp_path / "parts" / WEIGHTS
-    ).read_bytes()
+    assert weights(tmp_path / "whole") == weights(tmp_path / "parts")
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_checkpoint_of_another_run_is_refused(name, tmp_path):
-    run = STARTS[name]()
+    run = STARTS[name](tmp_path)
     run.save(tmp_path / CHECKPOINT)
     run.identity = {**run.identity, "rate": 1.0}
     with pytest.raises(InputError, match="is of a run with"):

@@ -71,8 +71,9 @@ class Situation:
 class Draft:
     """A situation being made: its things and claims so far."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, names: Sequence[str] = tuple(THINGS)) -> None:
         self.rng = rng
+        self.names = names  # that it may speak of
         self.things: list[str] = []
         self.claims: list[Claim] = []
         self.ground = rng.choice(GROUNDS)
@@ -87,7 +88,7 @@ class Draft:
 
     def add(self, *, plural: bool = False, among: Sequence[str] = ()) -> "Group":
         """A thing of a class not used yet, or several of it if there is room."""
-        free = [name for name in among or THINGS if name not in self.things]
+        free = [name for name in among or self.names if name not in self.things]
         name, count = self.rng.choice(free), 1
         if plural and self.rng.random() < PLURAL_SHARE:
             count = self.rng.choice(tuple(NUMBERS))
@@ -142,7 +143,7 @@ def _side(d: Draft) -> str:
 
 
 def _on(d: Draft) -> str:
-    b = d.add(among=[thing.name for thing in THINGS.values() if thing.carries])
+    b = d.add(among=[name for name in d.names if THINGS[name].carries])
     a = d.add()
     d.claim("on", a, b)
     return d.pick(f"{a}在{b.name}上", f"{b.name}上有{a}", f"{b.name}上的{a}")
@@ -192,7 +193,7 @@ def _between(d: Draft) -> str:
 
 
 def _in(d: Draft) -> str:
-    b = d.add(among=[thing.name for thing in THINGS.values() if thing.holds])
+    b = d.add(among=[name for name in d.names if THINGS[name].holds])
     a = d.add()
     d.claim("in", a, b)
     there = d.pick("里", "里面")
@@ -301,8 +302,13 @@ def make_web_situation(rng: random.Random, spatial_share: float) -> Situation:
     return make_situation(rng, "none")
 
 
-def write_situation(rng: random.Random, rule: Rule, spatial_type: SpatialType) -> Situation:
-    """A situation of one rule."""
-    draft = Draft(rng)
+def write_situation(
+    rng: random.Random,
+    rule: Rule,
+    spatial_type: SpatialType,
+    names: Sequence[str] = tuple(THINGS),
+) -> Situation:
+    """A situation of one rule, of things of these names."""
+    draft = Draft(rng, names)
     caption = rule(draft)
     return Situation(caption, spatial_type, tuple(draft.things), tuple(draft.claims), draft.ground)

@@ -13,8 +13,9 @@ from spatialgen.sample.world.cutouts import cut_out
 
 SIDE = 128
 BORDER = 2  # pixels that stay free at the edges
+Sizes = Mapping[int, tuple[int, int]]
 # Longest side of a thing, by how many there are: few and large, or several and small.
-SIZES = {1: (38, 64), 2: (34, 56), 3: (30, 44), 4: (28, 40)}
+SIZES: Sizes = {1: (38, 64), 2: (34, 56), 3: (30, 44), 4: (28, 40)}
 TRIES = 30  # places for a thing before all start anew with other sizes
 LAYOUTS = 100
 OVERLAP = 0.04  # IoU that unrelated things may have
@@ -130,10 +131,11 @@ def arrange(
     names: Sequence[str],
     claims: Sequence[Claim],
     stuff: tuple[tuple[str, Box], ...] = (),
+    limits: Sizes = SIZES,
 ) -> Scene:
     """These things, placed at random so that every claim holds; Crowded if they do not fit."""
     for _ in range(LAYOUTS):
-        longest = _draw_sizes(rng, names, claims)
+        longest = _draw_sizes(rng, names, claims, limits[len(names)])
         sizes = [cut_out(name, side).size for name, side in zip(names, longest, strict=True)]
         boxes = _place(rng, sizes, claims, dict(stuff))
         if boxes:
@@ -144,9 +146,11 @@ def arrange(
     raise Crowded(f"{list(names)} with {list(claims)}")
 
 
-def _draw_sizes(rng: random.Random, names: Sequence[str], claims: Sequence[Claim]) -> list[int]:
+def _draw_sizes(
+    rng: random.Random, names: Sequence[str], claims: Sequence[Claim], limits: tuple[int, int]
+) -> list[int]:
     """Longest sides."""
-    low, high = SIZES[len(names)]
+    low, high = limits
     longest = [rng.randint(low, high) for _ in names]
     for claim in claims:
         if claim.relation == "in":

@@ -11,7 +11,16 @@ from PIL import Image
 
 from spatialgen.sample.world.captions import Situation, make_web_situation
 from spatialgen.sample.world.pictures import draw, visible_boxes
-from spatialgen.sample.world.scenes import SIDE, Box, Crowded, Scene, arrange, lay_ground
+from spatialgen.sample.world.scenes import (
+    SIDE,
+    SIZES,
+    Box,
+    Crowded,
+    Scene,
+    Sizes,
+    arrange,
+    lay_ground,
+)
 
 # corpus: what stage `sample` writes. The others are for the models that are trained on the world.
 Split = Literal["corpus", "train", "validation", "test"]
@@ -97,14 +106,16 @@ def seeded(split: Split, seed: int, index: int) -> random.Random:
     return random.Random(f"spatialgen world/{split}/{seed}/{index}")
 
 
-def show(rng: random.Random, make: Callable[[random.Random], Situation]) -> View:
+def show(
+    rng: random.Random, make: Callable[[random.Random], Situation], limits: Sizes = SIZES
+) -> View:
     """A situation from `make`, and a picture in which all that it speaks of can be seen."""
     while True:
         situation = make(rng)
         for _ in range(LOOKS):  # before giving it up, which would make hard situations rare
             try:
                 ground = lay_ground(rng, situation.ground)
-                scene = arrange(rng, situation.things, situation.claims, ground)
+                scene = arrange(rng, situation.things, situation.claims, ground, limits)
             except Crowded:
                 continue
             view = View(situation, scene)
