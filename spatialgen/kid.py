@@ -1,6 +1,6 @@
 """Kernel inception distance: how far two sets of pictures are apart in a network's features.
 
-Binkowski et al., "Demystifying MMD GANs", ICLR 2018, arXiv:1801.01401: the squared maximum mean
+Bińkowski et al., "Demystifying MMD GANs", ICLR 2018, arXiv:1801.01401: the squared maximum mean
 discrepancy with the kernel (x y / d + 1)^3, estimated without bias, so that small sets may be
 compared; of two samples of one distribution it is 0 on average, and may be negative.
 """
@@ -18,7 +18,7 @@ BLOCKS = 20
 
 def kid(one: Features, other: Features) -> Figure:
     """The distance of two sets of as many pictures, with a normal interval of the jackknife over
-    BLOCKS blocks (Quenouille 1956, Biometrika 43:353); `n` counts the pictures of one set."""
+    BLOCKS blocks (Tukey 1958, Ann. Math. Stat. 29:614); `n` counts the pictures of one set."""
     if one.shape != other.shape or len(one) < 2 * BLOCKS:
         raise ValueError(
             f"features {one.shape} and {other.shape}; give as many of both, {2 * BLOCKS} at least"

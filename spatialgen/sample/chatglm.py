@@ -81,7 +81,8 @@ class Prompts:
 
 
 def encode_prompts(encoder: ChatGLMModel, prompts: Sequence[Sequence[int]]) -> Prompts:
-    """States of tokenised prompts, as after padding to TOKENS."""
+    """States of tokenised prompts, as after padding or cutting to TOKENS."""
+    prompts = [ids[:TOKENS] for ids in prompts]
     device = encoder.embedding.word_embeddings.weight.device
     length = 1 + max(len(ids) for ids in prompts)
     ids = torch.zeros(len(prompts), length, dtype=torch.long)  # 0 is the pad, too
@@ -92,7 +93,8 @@ def encode_prompts(encoder: ChatGLMModel, prompts: Sequence[Sequence[int]]) -> P
         ids[row, length - len(tokens) :] = torch.tensor(tokens)
         places[row, length - len(tokens) :] = torch.arange(len(tokens))
         word[row, length - len(tokens) :] = True
-        pads[row] = math.log(TOKENS - len(tokens))
+        padded = TOKENS - len(tokens)
+        pads[row] = math.log(padded) if padded else HIDDEN
     seen = torch.where(word, 0.0, HIDDEN)
     seen[:, :1] = pads  # by a pad: all pads and every token
     causal = torch.full((length, length), HIDDEN).triu(1)

@@ -1,4 +1,4 @@
-"""Pictures drawn by a Kolors checkpoint from captions: the stock pipeline's, at a lower cost.
+"""Pictures drawn by the small Kolors from captions: the stock pipeline's, at a lower cost.
 
 Prompts go to the UNet without their pads, which changes nothing but rounding.
 """
@@ -37,7 +37,7 @@ def draw_captions(
         latents = torch.stack([
             torch.randn(channels, side, side, generator=noise_of(seed, start + row))
             for row in range(len(batch))
-        ]) * scheduler.init_noise_sigma  # fmt: skip
+        ]).to(unet.device) * scheduler.init_noise_sigma  # fmt: skip
         for time in scheduler.timesteps:
             twice = scheduler.scale_model_input(torch.cat([latents] * 2), time)
             without, told = predict(unet, twice, time, prompts).chunk(2)
@@ -45,7 +45,7 @@ def draw_captions(
             latents = scheduler.step(wanted, time, latents).prev_sample
         pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
         values = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
-        yield from map(Image.fromarray, np.asarray(values))
+        yield from map(Image.fromarray, np.asarray(values.cpu()))
 
 
 def noise_of(seed: int, place: int) -> torch.Generator:

@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
     "force_upcast": False,  # fp16 holds all its states
 }
 EDGES = 0.5  # weight of differences from pixel to pixel
-KL = 1e-4  # weight per latent; 3e-3 drowned a channel of four in noise
+KL = 1e-4  # weight per latent
 CROPPED = 0.75  # share of the steps, the first, that see crops: more steps for the same work
 CROP, CROPS = PIXELS // 2, 2  # side, and number from each picture
 DEFAULTS = Settings(steps=3600, seed=2000, batch=4, rate=2e-3)

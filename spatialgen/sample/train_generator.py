@@ -3,9 +3,10 @@
     python -m spatialgen.sample.train_autoencoder --out DIR/vae
     python -m spatialgen.sample.train_generator --out DIR
 
-UNet and text encoder learn together to undo noise (v-prediction, weighted by min-SNR) in the
-latents of a trained autoencoder, told by captions alone; one caption in ten is empty, for
-classifier-free guidance. The rate is constant but for its start and its last third.
+UNet and text encoder learn together to undo noise in the latents of a trained autoencoder, told by
+captions alone: v-prediction (Salimans and Ho, arXiv:2202.00512), weighted by min-SNR (Hang et al.,
+arXiv:2303.09556); one caption in ten is empty, for classifier-free guidance (Ho and Salimans,
+arXiv:2207.12598). The rate is constant but for its start and its last three tenths.
 """
 
 import argparse
@@ -70,7 +71,7 @@ UNET: dict[str, Any] = {
     "projection_class_embeddings_input_dim": WIDTH + 6 * TIME_WIDTH,
 }
 # Kolors' but for the prediction and the spacing: pictures this small need to start at the end of
-# the noise, where a prediction of the noise itself says nothing of the picture.
+# the noise (Lin et al., arXiv:2305.08891), where a prediction of the noise itself says nothing.
 SCHEDULER: dict[str, Any] = {
     "num_train_timesteps": 1100,
     "beta_start": 0.00085,
@@ -99,6 +100,8 @@ class GeneratorTraining(Training):
         autoencoder: Path,
         work: Path,
     ) -> None:
+        if validation < 3:
+            raise InputError(f"--validation {validation} leaves a part without pictures; give 3")
         torch.manual_seed(settings.seed)
         self.device, self.validation = device, validation
         identity = model_identity(str(autoencoder), None, "autoencoder")
@@ -172,7 +175,7 @@ class GeneratorTraining(Training):
         times = (torch.arange(len(tokens)) + 0.5) / len(tokens)
         error, _ = self.errors(latents, tokens, times, torch.Generator().manual_seed(0))
         names = ("error_little_noise", "error_some_noise", "error_much_noise")
-        parts = zip(names, error.chunk(3), strict=True)
+        parts = zip(names, error.tensor_split(3), strict=True)
         return {name: float(part.mean()) for name, part in parts}
 
     def publish(self, folder: Path) -> None:
@@ -196,7 +199,10 @@ class GeneratorTraining(Training):
 
 
 def predict(unet: UNet2DConditionModel, noisy: Tensor, steps: Tensor, prompts: Prompts) -> Tensor:
-    """What the UNet makes of noisy latents [n, channels, h, w] at timesteps [n] or one for all."""
+    """What the UNet makes of noisy latents [n, channels, h, w] of pictures of PIXELS x PIXELS at
+    timesteps [n], or one for all; ValueError where they are not float32."""
+    if noisy.dtype != torch.float32:
+        raise ValueError(f"latents are {noisy.dtype}, too coarse for the mask; give torch.float32")
     sizes = torch.tensor([SIZES], dtype=noisy.dtype, device=noisy.device).expand(len(noisy), -1)
     predicted: Tensor = unet(
         noisy,

@@ -48,17 +48,18 @@ def main() -> None:
     options = parser.parse_args()
     device = prepare(options)
     end = time.monotonic() + options.seconds
-    for name in options.only:
+    for name in (each for each in STARTS if each in options.only):
         folder = Path(options.out) / name
         if (folder / "model").exists():
             print(f"{name}: done")
             continue
-        left = max(0.0, end - time.monotonic())
+        left = end - time.monotonic()
+        if left <= 0:
+            print(f"{name}: waits")
+            continue
         run = STARTS[name](options, device)
         done = train(run, folder, resume=True, seconds=left, quiet=options.quiet)
         print(f"{name}: {'done' if done else f'step {run.step} of {run.settings.steps}'}")
-        if not done:  # and the time is over
-            break
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """The small Kolors: its world, its prompts without pads, its checkpoint in the published layout."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, KolorsPipeline, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, DDPMScheduler, KolorsPipeline, StableDiffusionXLPipeline
 
+from spatialgen.errors import InputError
+from spatialgen.grounding.detector import Detector
 from spatialgen.sample import generator_latents, train_autoencoder, train_generator
 from spatialgen.sample.chatglm import TOKENS, encode_prompts
 from spatialgen.sample.draw_generated import draw_captions, noise_of
@@ -21,7 +24,14 @@ from spatialgen.sample.generator_data import (
 )
 from spatialgen.sample.train_generator import SIZES, predict
 from spatialgen.sample.world.scenes import SIDE
-from tests.sample.generators import model_index, tiny_kolors, tiny_sdxl
+from tests.sample.generators import (
+    TINY,
+    model_index,
+    start_generator,
+    tiny_autoencoder,
+    tiny_kolors,
+    tiny_sdxl,
+)
 
 SHIPPED = Path(train_generator.__file__).with_name("kolors-small")
 CAPTIONS = ["", "一只熊猫", "好看的熊猫和两辆公交车简笔画"]
@@ -196,3 +206,63 @@ def test_standardised_autoencoder_rebuilds_the_same():
     assert torch.allclose(after.mean.std((0, 2, 3)), torch.ones(4), atol=1e-5)
     assert torch.allclose(after.std * deviation.view(1, -1, 1, 1), before.std, rtol=1e-4)
     assert torch.allclose(again, rebuilt, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [253, 254, 300])
+def test_prompts_as_long_as_kolors_reads_and_longer(tiny, length):
+    pipeline, caption = load(tiny), "熊猫" * length
+    with torch.no_grad():
+        padded = pipeline.encode_prompt(caption[:length], do_classifier_free_guidance=False)
+        ours = encode_prompts(
+            pipeline.text_encoder, [pipeline.tokenizer(caption[:length])["input_ids"]]
+        )
+    words = min(length + 2, TOKENS)
+    assert torch.allclose(ours.states[0, -words:], padded[0][0, -words:], atol=1e-4)
+    assert torch.allclose(ours.pooled, padded[2], atol=1e-4)
+    assert bool(ours.mask[0, 0] > 0.5) == (words < TOKENS), "a pad only where there is one"
+
+
+def test_it_learns_the_velocity_weighted_by_min_snr(tmp_path, monkeypatch):
+    run = start_generator(tmp_path)
+    latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    times = torch.tensor([0.0, 0.3, 0.6, 0.99])
+    steps = (times * len(run.signal)).long()
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(2))
+    scheduler = DDPMScheduler.from_config(run.scheduler.config)
+    velocity = scheduler.get_velocity(latents, noise, steps)
+    monkeypatch.setattr(train_generator, "predict", lambda *_: velocity)
+    error, weight = run.errors(latents, run.tokenise([""] * 4), times,
+                               torch.Generator().manual_seed(2))  # fmt: skip
+    assert error.max() < 1e-10
+    ratio = run.signal[steps] / (1 - run.signal[steps])
+    assert torch.allclose(weight, ratio.clamp(max=5) / (ratio + 1))
+
+
+def test_the_rate_is_constant_between_its_rise_and_its_fall(tmp_path):
+    run = start_generator(tmp_path, replace(TINY, steps=1000, warmup=0.01))
+    rates = []
+    for run.step in (0, 4, 10, 500, 700, 850, 999):
+        rates.append(run.rate() / run.settings.rate)
+    assert rates == pytest.approx([0.1, 0.5, 1, 1, 1, 0.5, 1 / 300])
+
+
+def test_too_few_validation_pictures_are_said_at_once(tmp_path):
+    tiny_autoencoder(tmp_path / "vae" / "model")
+    with pytest.raises(InputError, match="--validation 2"):
+        train_generator.start(TINY, "cpu", tmp_path, validation=2)
+
+
+def test_16_bits_are_refused_for_the_mask(tiny):
+    pipeline = load(tiny)
+    prompts = encode_prompts(pipeline.text_encoder, [pipeline.tokenizer("")["input_ids"]])
+    with pytest.raises(ValueError, match="too coarse"):
+        predict(pipeline.unet, torch.zeros(1, 4, 16, 16).bfloat16(), torch.tensor(1), prompts)
+
+
+def test_the_shipped_generator_draws_single_things_that_the_detector_knows():
+    pipeline, captions = load(SHIPPED), [f"一个{name}" for name in NAMES]
+    pictures = list(draw_captions(pipeline, captions, steps=12))
+    found = Detector.from_pretrained(SHIPPED.with_name("judge-small")).detect(pictures)
+    there = [name in {thing.name for thing in things} for name, things in zip(NAMES, found,
+             strict=True)]  # fmt: skip
+    assert sum(there) >= 9
