@@ -174,3 +174,9 @@ class Detector(nn.Module):
 def to_pixels(arrays: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
     """[n, 3, h, w] in [-1, 1] of [n, h, w, 3] bytes."""
     return torch.from_numpy(arrays).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
+def to_bytes(pixels: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """[n, h, w, 3] bytes of [n, 3, h, w] in [-1, 1]; what is beyond is cut."""
+    values = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+    return np.asarray(values.cpu())

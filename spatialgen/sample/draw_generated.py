@@ -5,13 +5,14 @@ Prompts go to the UNet without their pads, which changes nothing but rounding.
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from diffusers import KolorsPipeline
 from PIL import Image
 
+from spatialgen.grounding.detector import to_bytes
 from spatialgen.sample.chatglm import encode_prompts
 from spatialgen.sample.train_generator import predict
+from spatialgen.sample.training import seed_of
 
 STEPS, GUIDANCE = 25, 5.0
 BATCH = 32
@@ -44,10 +45,9 @@ def draw_captions(
             wanted = without + guidance * (told - without)
             latents = scheduler.step(wanted, time, latents).prev_sample
         pixels = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-        values = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
-        yield from map(Image.fromarray, np.asarray(values.cpu()))
+        yield from map(Image.fromarray, to_bytes(pixels))
 
 
 def noise_of(seed: int, place: int) -> torch.Generator:
     """The source of a picture's first noise."""
-    return torch.Generator().manual_seed(seed * 1_000_003 + place)
+    return torch.Generator().manual_seed(seed_of(seed, place))

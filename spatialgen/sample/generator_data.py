@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from spatialgen.sample.world.captions import (
+    ENDS,
     NUMBERS,
     RULES,
     STRONG_OF_SPATIAL,
@@ -34,7 +35,6 @@ MOST_THINGS = 3
 SIZES: Sizes = {1: (46, 84), 2: (46, 64), 3: (46, 54)}
 SPATIAL_SHARE = 0.05
 CAPTIONS_READ = 1000  # of each type: enough to meet every character
-ENDS = ("", "", "", "图片", "素材", "高清壁纸", "简笔画", "卡通图")
 
 
 def _list(d: Draft) -> str:
@@ -47,7 +47,7 @@ def _list(d: Draft) -> str:
     *first, last = map(str, groups)
     named = "、".join(first) + "和" * bool(first) + last
     praise = d.pick("", "", "可爱的", "好看的") if groups[0].said == groups[0].name else ""
-    return praise + named + d.pick(*ENDS)
+    return praise + named + d.pick("", "", "", *ENDS)
 
 
 # Rules whose things find room at these sizes; nothing of the core holds other things.

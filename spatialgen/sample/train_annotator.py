@@ -361,5 +361,10 @@ def score(
     return scores.figures()
 
 
+def start(settings: Settings, device: str, validation: int, _: Path) -> AnnotatorTraining:
+    """A run, wherever its files go."""
+    return AnnotatorTraining(settings, device, validation)
+
+
 if __name__ == "__main__":
-    guard(lambda: train_pictures("Train the small annotator.", DEFAULTS, AnnotatorTraining))
+    guard(lambda: train_pictures("Train the small annotator.", DEFAULTS, start))

@@ -11,17 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 from torch import Tensor, nn
 
-from spatialgen.grounding.detector import to_pixels
+from spatialgen.grounding.detector import to_bytes, to_pixels
 from spatialgen.project import guard
 from spatialgen.sample.generator_data import PIXELS, generator_view, stack_pictures
 from spatialgen.sample.model_files import save_half
-from spatialgen.sample.training import VALIDATION, Settings, Training, train_pictures
+from spatialgen.sample.training import VALIDATION, Settings, Training, seed_of, train_pictures
 
 CONFIG: dict[str, Any] = {
     "block_out_channels": (16, 32, 64),
@@ -57,7 +56,7 @@ class AutoencoderTraining(Training):
         """Of `batch` pictures that no other step sees."""
         first = step * self.settings.batch
         pixels = self.pixels("train", first, self.settings.batch)
-        torch.manual_seed(self.settings.seed * 1_000_003 + step)
+        torch.manual_seed(seed_of(self.settings.seed, step))
         if step < CROPPED * self.settings.steps:
             pixels = crop(pixels)
         posterior = self.autoencoder.encode(pixels).latent_dist
@@ -131,9 +130,13 @@ def standardise(autoencoder: AutoencoderKL, mean: Tensor, deviation: Tensor) -> 
 def to_image_rows(*rows: Tensor) -> Image.Image:
     """A picture of [n, 3, h, w] tensors in [-1, 1], one row each."""
     lines = [torch.cat(tuple(row), 2) for row in rows]
-    values = ((torch.cat(lines, 1).clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0)
-    return Image.fromarray(np.asarray(values.cpu()))
+    return Image.fromarray(to_bytes(torch.cat(lines, 1)[None])[0])
+
+
+def start(settings: Settings, device: str, validation: int, _: Path) -> AutoencoderTraining:
+    """A run, wherever its files go."""
+    return AutoencoderTraining(settings, device, validation)
 
 
 if __name__ == "__main__":
-    guard(lambda: train_pictures("Train the small autoencoder.", DEFAULTS, AutoencoderTraining))
+    guard(lambda: train_pictures("Train the small autoencoder.", DEFAULTS, start))

@@ -9,7 +9,6 @@ arXiv:2303.09556); one caption in ten is empty, for classifier-free guidance (Ho
 arXiv:2207.12598). The rate is constant but for its start and its last three tenths.
 """
 
-import argparse
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,16 +35,7 @@ from spatialgen.sample.chatglm import (
 from spatialgen.sample.generator_data import PIXELS, characters, generator_view
 from spatialgen.sample.generator_latents import PART, LatentParts, encode_views
 from spatialgen.sample.model_files import save_half
-from spatialgen.sample.training import (
-    VALIDATION,
-    Settings,
-    Training,
-    add_arguments,
-    add_settings,
-    prepare,
-    settings_of,
-    train,
-)
+from spatialgen.sample.training import VALIDATION, Settings, Training, seed_of, train_pictures
 
 LATENTS, CHANNELS = 16, 4  # side and channels
 DOWN = ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
@@ -128,7 +118,7 @@ class GeneratorTraining(Training):
         parts = min(MOST_PARTS, FIRST_PARTS + step // STEPS_PER_PART)
         self.parts.grow(parts)
         self.tokens += self.tokenise(self.parts.captions[len(self.tokens) :])
-        rng = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
+        rng = torch.Generator().manual_seed(seed_of(self.settings.seed, step))
         count = self.settings.batch
         rows = torch.randint(parts * PART, (count,), generator=rng).tolist()
         empty = torch.rand(count, generator=rng) < EMPTY_SHARE
@@ -214,9 +204,7 @@ def predict(unet: UNet2DConditionModel, noisy: Tensor, steps: Tensor, prompts: P
     return predicted
 
 
-def start(
-    settings: Settings, device: str, out: Path, validation: int = VALIDATION
-) -> GeneratorTraining:
+def start(settings: Settings, device: str, validation: int, out: Path) -> GeneratorTraining:
     """A run in `out`, on the autoencoder trained there; InputError where there is none yet."""
     autoencoder = out / "vae" / "model"
     if not (autoencoder / "config.json").exists():
@@ -226,17 +214,5 @@ def start(
     return GeneratorTraining(settings, device, validation, autoencoder=autoencoder, work=out)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Train the small picture generator.")
-    add_arguments(parser)
-    add_settings(parser, DEFAULTS)
-    parser.add_argument("--validation", type=int, default=VALIDATION, help="held-out pictures")
-    options = parser.parse_args()
-    device = prepare(options)
-    run = start(settings_of(options, DEFAULTS), device, options.out, options.validation)
-    train(run, options.out, resume=options.resume, seconds=options.seconds, quiet=options.quiet)
-
-
 if __name__ == "__main__":
-    guard(main)
+    guard(lambda: train_pictures("Train the small picture generator.", DEFAULTS, start))

@@ -18,11 +18,11 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor, nn
 
-from spatialgen.grounding.detector import STRIDE, Detector, DetectorConfig, to_pixels
+from spatialgen.grounding.detector import STRIDE, Detector, DetectorConfig, to_bytes, to_pixels
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.project import guard
 from spatialgen.sample.annotator_data import shown_objects, training_view
-from spatialgen.sample.training import VALIDATION, Settings, Training, train_pictures
+from spatialgen.sample.training import VALIDATION, Settings, Training, seed_of, train_pictures
 from spatialgen.sample.world.classes import THINGS
 from spatialgen.sample.world.view import View
 
@@ -78,7 +78,7 @@ class JudgeTraining(Training):
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The autoencoder's at first, then the detector's."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + step)
+        torch.manual_seed(seed_of(self.settings.seed, step))
         views = self.views(step)
         rng = random.Random(f"{self.settings.seed}:{step}")
         pictures = [view.draw() for view in views]
@@ -185,8 +185,7 @@ def iou_of_sides(predicted: Tensor, true: Tensor) -> Tensor:
 
 def rebuild(autoencoder: Autoencoder, pixels: Tensor) -> list[Image.Image]:
     """Pictures as the autoencoder sees them."""
-    values = ((autoencoder(pixels).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
-    return [Image.fromarray(array) for array in values.cpu().numpy()]
+    return [Image.fromarray(array) for array in to_bytes(autoencoder(pixels))]
 
 
 def score(
@@ -208,5 +207,10 @@ def score(
     return figures
 
 
+def start(settings: Settings, device: str, validation: int, _: Path) -> JudgeTraining:
+    """A run, wherever its files go."""
+    return JudgeTraining(settings, device, validation)
+
+
 if __name__ == "__main__":
-    guard(lambda: train_pictures("Train the second judge.", DEFAULTS, JudgeTraining))
+    guard(lambda: train_pictures("Train the second judge.", DEFAULTS, start))

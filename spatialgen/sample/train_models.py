@@ -21,7 +21,7 @@ from spatialgen.sample import (
     train_judge,
     train_text,
 )
-from spatialgen.sample.training import Training, add_arguments, prepare, train
+from spatialgen.sample.training import VALIDATION, Training, add_arguments, prepare, train
 
 # By the folder under spatialgen/sample that the model is shipped in.
 STARTS: dict[str, Callable[[argparse.Namespace, str], Training]] = {
@@ -34,7 +34,7 @@ STARTS: dict[str, Callable[[argparse.Namespace, str], Training]] = {
         train_autoencoder.DEFAULTS, device
     ),
     "kolors-small": lambda options, device: train_generator.start(
-        train_generator.DEFAULTS, device, options.out / "kolors-small"
+        train_generator.DEFAULTS, device, VALIDATION, options.out / "kolors-small"
     ),
 }
 

@@ -233,22 +233,29 @@ def _cut(curve: Path, step: int) -> None:
         os.replace(part, curve)
 
 
+def seed_of(seed: int, number: int) -> int:
+    """The seed of a training's step, or of a picture: another one for each of a run."""
+    return seed * 1_000_003 + number
+
+
 def _said(figures: Mapping[str, float]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in figures.items())
 
 
-def train_pictures(
-    description: str, defaults: Settings, start: Callable[[Settings, str, int], Training]
-) -> None:
-    """The command line of a training on pictures: `start(settings, device, validation)`, then
-    `train`."""
+Start = Callable[[Settings, str, int, Path], Training]
+"""Begins a training with these settings, on this device, with so many validation pictures, in this
+folder."""
+
+
+def train_pictures(description: str, defaults: Settings, start: Start) -> None:
+    """The command line of a training on pictures: `start`, then `train`."""
     parser = argparse.ArgumentParser(description=description)
     add_arguments(parser)
     add_settings(parser, defaults)
     parser.add_argument("--validation", type=int, default=VALIDATION, help="held-out pictures")
     options = parser.parse_args()
     device = prepare(options)
-    run = start(settings_of(options, defaults), device, options.validation)
+    run = start(settings_of(options, defaults), device, options.validation, options.out)
     train(run, options.out, resume=options.resume, seconds=options.seconds, quiet=options.quiet)
 
 

@@ -26,10 +26,8 @@ from spatialgen.planner.nsr1k.words import (
     swap_words,
 )
 from spatialgen.planner.planner import LayoutPlanner
-from tests.conftest import DATA, REPOSITORY
+from tests.conftest import REPOSITORY
 
-REAL = DATA / "nsr1k"
-needs_files = pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there")
 THINGS = ("cat", "dog", "wine glass", "bus", "teddy bear", "chair")
 SIDES = {"left": "to the left of", "right": "to the right of", "top": "on top of",
          "bottom": "under"}  # fmt: skip
@@ -77,9 +75,8 @@ def folder(tmp_path: Path) -> Path:
     return home
 
 
-@needs_files
-def test_the_reference_boxes_score_as_published() -> None:
-    prompts = read_spatial(REAL / "spatial.val.json")
+def test_the_reference_boxes_score_as_published(nsr1k: Path) -> None:
+    prompts = read_spatial(nsr1k / "spatial.val.json")
     score = score_spatial(prompts, [[each.layout] for each in prompts])
     assert (score.layouts, score.missing) == (283, 19)
     assert score.accuracy.value == pytest.approx(264 / 283)  # 93.3 %
@@ -87,18 +84,16 @@ def test_the_reference_boxes_score_as_published() -> None:
     assert score.mean_iou.n == 264
 
 
-@needs_files
-def test_every_prompt_to_train_on_is_true_and_named_in_its_text() -> None:
-    prompts = read_spatial(REAL / "spatial.train.json")
+def test_every_prompt_to_train_on_is_true_and_named_in_its_text(nsr1k: Path) -> None:
+    prompts = read_spatial(nsr1k / "spatial.train.json")
     assert len(prompts) == 738
     for each in prompts:
         assert follows(each.relation, *(boxes_named(name, each.layout) for name in each.names))
         assert all(placed.name in each.text for placed in each.layout)
 
 
-@needs_files
-def test_the_counting_reference_is_right_but_for_its_own_faults() -> None:
-    prompts = read_counting(REAL / "counting.val.json")
+def test_the_counting_reference_is_right_but_for_its_own_faults(nsr1k: Path) -> None:
+    prompts = read_counting(nsr1k / "counting.val.json")
     score = score_counting(prompts, [[each.layout] for each in prompts])
     assert score.accuracy.n == 762
     assert (score.accuracy.value or 0) > 0.98

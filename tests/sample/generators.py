@@ -32,7 +32,7 @@ def tiny_autoencoder(folder: Path) -> Path:
 def start_generator(folder: Path, settings: Settings = TINY) -> train_generator.GeneratorTraining:
     """A training that has not begun."""
     tiny_autoencoder(folder / "vae" / "model")
-    return train_generator.start(settings, "cpu", folder, validation=3)
+    return train_generator.start(settings, "cpu", 3, folder)
 
 
 def tiny_kolors(folder: Path) -> Path:

@@ -18,6 +18,8 @@ from spatialgen.sample.generator_data import (
     MOST_THINGS,
     NAMES,
     PIXELS,
+    ROOMY,
+    STRONG,
     characters,
     draw_small,
     generator_view,
@@ -69,6 +71,10 @@ def test_world_holds_one_to_three_large_core_things(views):
             assert max(thing.box.width, thing.box.height) >= 0.35 * SIDE
     assert len(NAMES) == 12
     assert draw_small(views[0]).size == (PIXELS, PIXELS)
+
+
+def test_every_rule_that_finds_room_is_one_of_the_world():
+    assert {rule.__name__ for rule in STRONG} == ROOMY
 
 
 def test_captions_name_all_things_and_one_in_twenty_says_where(views):
@@ -249,7 +255,7 @@ def test_the_rate_is_constant_between_its_rise_and_its_fall(tmp_path):
 def test_too_few_validation_pictures_are_said_at_once(tmp_path):
     tiny_autoencoder(tmp_path / "vae" / "model")
     with pytest.raises(InputError, match="--validation 2"):
-        train_generator.start(TINY, "cpu", tmp_path, validation=2)
+        train_generator.start(TINY, "cpu", 2, tmp_path)
 
 
 def test_16_bits_are_refused_for_the_mask(tiny):

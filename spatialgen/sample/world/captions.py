@@ -55,6 +55,7 @@ OPPOSITE: dict[Relation, Relation] = {
 CORNERS: tuple[Relation, ...] = ("top_left", "top_right", "bottom_left", "bottom_right")
 PARTS: tuple[Relation, ...] = ("left_part", "right_part", "top_part", "bottom_part")
 PICTURE = ("画面", "图片", "照片")
+ENDS = ("图片", "素材", "高清壁纸", "简笔画", "卡通图")  # of captions that list things
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def _on_ground(d: Draft) -> str:
 
 def _named(d: Draft) -> str:
     a = d.add(plural=True)
-    end = d.pick("", "", "图片", "素材", "高清壁纸", "简笔画", "卡通图")
+    end = d.pick("", "", *ENDS)
     if len(d.things) < MOST_THINGS and d.rng.random() < 0.5:
         return f"{a}和{d.add()}{end}"
     return f"{d.pick('', '可爱的', '好看的') if a.said == a.name else ''}{a}{end}"
