@@ -38,6 +38,7 @@ class SampleParams(Section):
     rows: int = Field(ge=1)  # CSV rows over all shards
     shards: int = Field(ge=1)
     spatial_share: float = Field(ge=0, le=1)  # of rows whose caption is strong or weak
+    core_share: float = Field(ge=0, le=1)  # of these, with large core things alone
     damaged_share: float = Field(ge=0, le=0.5)  # of lines that are malformed
 
 
@@ -162,6 +163,78 @@ class TrainPlannerParams(Section):
     seed: int
 
 
+class EncodeParams(Section):
+    """Latents of pictures and states of prompts, as the generator sees them."""
+
+    model: str = Field(min_length=1)  # a folder, or a hub id of a Kolors or SDXL pipeline
+    revision: str | None  # of the hub id; null for a folder
+    dtype: Literal["auto", "float32", "float16", "bfloat16"]  # auto: what the device does well
+    resolution: int = Field(ge=16, le=8192, strict=True)  # pixels: its square is a bucket's area
+    step: int = Field(ge=8, le=512, strict=True)  # pixels: buckets' sides are multiples of it
+    max_aspect: float = Field(ge=1, le=10)  # of a bucket's long to short side
+    mirrored: bool  # also as in a mirror, which train_adapter.mirrored draws on
+    attempt: int = Field(
+        ge=1, lt=2**31, strict=True
+    )  # raise it to ask again what failed for a passing reason
+
+
+class TrainAdapterParams(Section):
+    """Training the Spatial Adapter on what stage encode made: which rows, its size, how long."""
+
+    resume: str | None  # .lake/train/<name>: a training of other rows to go on from, knowingly
+    where: str = Field(min_length=1)  # rows that train: SQL over boxes, captions and splits
+    min_area: float = Field(ge=0, lt=1)  # of a box, of the cropped picture; smaller ones are left
+    min_visible: float = Field(ge=0, le=1)  # share of a box that the crop must show
+    adapter_layers: Literal["all", "mid_up"]  # which attention layers get a part of it
+    width: int = Field(ge=4, le=4096, strict=True)  # of its attention
+    token_width: int = Field(ge=8, le=8192, strict=True)  # of the token that stands for a thing
+    heads: int = Field(ge=1, le=128, strict=True)  # of its attention; they divide width
+    frequencies: int = Field(ge=1, le=32, strict=True)  # of a coordinate's Fourier features
+    unboxed_share: float = Field(ge=0, lt=1)  # of rows that train as pictures without boxes
+    caption_dropout: float = Field(ge=0, lt=1)  # share of rows that are seen without their caption
+    box_dropout: float = Field(ge=0, lt=1)  # share of rows that are seen without their boxes
+    mirrored: float = Field(ge=0, le=1)  # share of rows seen as in a mirror, words too
+    snr_gamma: float | None = Field(gt=0)  # of min-SNR weights; null: all timesteps weigh the same
+    steps: int = Field(ge=1, strict=True)
+    batch: int = Field(ge=1, strict=True)  # rows of a step
+    rate: float = Field(gt=0, lt=1)  # highest learning rate
+    every: int = Field(ge=1, strict=True)  # steps between validations and checkpoints
+    precision: Literal["fp32", "fp16", "bf16"]  # of computing; weights that train are float32
+    seed: int
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "TrainAdapterParams":
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is no multiple of heads {self.heads}")
+        return self
+
+
+Also = Literal["planned", "shuffled", "reconstruction"]
+
+
+class EvaluateParams(Section):
+    """Pictures of held-out captions, and what two judges see in them."""
+
+    captions: int = Field(ge=1, strict=True)  # of the split test, at most
+    sides_only: bool  # captions that state left, right, above or below
+    seeds: list[int] = Field(min_length=1)  # a picture of each caption with each
+    also: list[Also]  # beside on and off: conditions under which the captions are painted, too
+    steps: int = Field(ge=1, le=1000, strict=True)  # of denoising
+    guidance: float = Field(ge=0, le=100)  # guidance_scale
+    layout_guidance: float = Field(ge=0, le=100)  # layout_guidance_scale
+    scale: float = Field(ge=0, le=10)  # layout_scale
+    beta: float = Field(ge=0, le=1)  # layout_scheduled_sampling_beta
+    scales: list[Annotated[float, Field(ge=0, le=10)]]  # that condition on is repeated with
+    betas: list[Annotated[float, Field(ge=0, le=1)]]  # likewise
+    annotator: str = Field(min_length=1)  # a folder, or a hub id of a Qwen-VL model
+    annotator_revision: str | None  # of the hub id; null for a folder
+    detector: str = Field(min_length=1)  # folder of the second judge, which trained nothing
+    inception: str | None  # folder or file with Inception weights, for FID; null: not measured
+    attempt: int = Field(
+        ge=1, lt=2**31, strict=True
+    )  # raise it to ask again what failed for a passing reason
+
+
 class SourceParams(Section):
     """Where data come from, for the dataset card."""
 
@@ -188,11 +261,12 @@ class ComputeParams(Section):
 
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")  # auto: cuda where there is one
     batch_rows: int = Field(ge=1, le=512)  # captions that a model judges at once, at most
-    batch_pictures: int = Field(ge=1, le=512)  # pictures that a model is asked about at once
+    batch_pictures: int = Field(ge=1, le=512)  # pictures that a model is given, or draws, at once
     decode_threads: int = Field(ge=0, le=256)  # that decode pictures; 0: up to 8, as cores allow
     processes: int = Field(ge=0, le=1024)  # that train together, one a device; 0: all CUDA devices
     micro_batch: int | None = Field(ge=1, strict=True)  # rows of a step at once, of each process
     loader_workers: int = Field(ge=0, le=256)  # that read batches, of each process; 0: none
+    gradient_checkpointing: bool  # of the generator: a third of the memory, a third more time
     memory: str = Field(pattern=r"^[1-9]\d*(\.\d+)?\s*[MGT]i?B$")  # that DuckDB may use
     threads: int = Field(ge=0, le=1024)  # 0: all cores
     concurrency: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)]  # requests at once
@@ -212,8 +286,11 @@ class Params(Section):
     download: DownloadParams
     annotate: AnnotateParams
     split: SplitParams
-    train_planner: TrainPlannerParams
     check: CheckParams
+    encode: EncodeParams
+    train_planner: TrainPlannerParams
+    train_adapter: TrainAdapterParams
+    evaluate: EvaluateParams
     report: ReportParams
     compute: ComputeParams
 

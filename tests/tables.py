@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spatialgen.fetch.images import as_blobs
 from spatialgen.lake.lake import Lake
+from spatialgen.lake.parts import as_blobs
 from spatialgen.lake.schemas import TABLES, TableSpec, is_blob
 
 SHA = {1: "1" * 64, 2: "2" * 64}

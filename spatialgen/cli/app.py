@@ -10,6 +10,7 @@ import typer
 
 from spatialgen.cli.evaluate import evaluate
 from spatialgen.cli.output import Format, print_table
+from spatialgen.cli.painted import generate, trace
 from spatialgen.exchange.forms import Form, Unit
 
 
@@ -30,6 +31,8 @@ app = typer.Typer(
 store = typer.Typer(help="Look after the store behind the tables.", no_args_is_help=True)
 app.add_typer(store, name="store")
 app.add_typer(evaluate, name="eval")
+app.command()(generate)
+app.command()(trace)
 
 
 @app.command()

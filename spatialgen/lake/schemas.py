@@ -24,6 +24,12 @@ def is_blob(field: pa.Field) -> bool:
     )
 
 
+def blob(name: str, *, nullable: bool = False) -> pa.Field:
+    """A column of large values, kept as they are: Lance would try to compress each."""
+    field = lance.blob_field(name, nullable=nullable)
+    return field.with_metadata({"lance-encoding:compression": "none"})
+
+
 @dataclass(frozen=True)
 class TableSpec:
     """What a published table holds: `key` orders and identifies its rows, `classes` are counted."""
@@ -96,8 +102,7 @@ IMAGES = TableSpec(
     schema=pa.schema(
         [
             column("sha256", pa.string(), "identity: hex digest of the file's bytes"),
-            # The original bytes, never re-encoded. Lance would try to compress every picture.
-            lance.blob_field("image").with_metadata({"lance-encoding:compression": "none"}),
+            blob("image"),  # the original bytes, never re-encoded
             column("width", pa.int32(), "pixels, >= 1, as stored: EXIF orientation is not applied"),
             column("height", pa.int32(), "pixels, >= 1"),
             column("format", pa.string(), "from the bytes: jpeg, png, webp, gif, bmp"),
@@ -230,8 +235,122 @@ SPLITS = TableSpec(
     ),
 )
 
+
+LATENTS = TableSpec(
+    name="latents",
+    stage="encode",
+    key=("latent_id",),
+    schema=pa.schema(
+        [
+            column("latent_id", pa.int64(), "h64 of the encoder, its settings and the picture"),
+            column("sha256", pa.string(), "its picture in images; once per table"),
+            column("encoder", pa.string(), "identity of the generator whose autoencoder it was"),
+            # float16 [channels, height, width] in C order, times the scaling factor: what the
+            # UNet works on; the means of the autoencoder's distributions.
+            blob("latents"),
+            blob("mirrored", nullable=True),  # of the picture as in a mirror; null: not asked for
+            column("channels", pa.int32(), "of the latents"),
+            column("height", pa.int32(), "of the latents, cells"),
+            column("width", pa.int32(), "of the latents, cells"),
+            column("picture_height", pa.int32(), "pixels of the stored picture"),
+            column("picture_width", pa.int32(), "likewise"),
+            column("scaled_height", pa.int32(), "pixels to which it was scaled before the crop"),
+            column("scaled_width", pa.int32(), "likewise"),
+            column("top", pa.int32(), "pixels of the scaled picture above the crop"),
+            column("left", pa.int32(), "likewise, left of it"),
+            column("target_height", pa.int32(), "pixels of the crop: of its bucket"),
+            column("target_width", pa.int32(), "likewise"),
+        ]
+    ),
+)
+
+PROMPTS = TableSpec(
+    name="prompts",
+    stage="encode",
+    key=("prompt_id",),
+    schema=pa.schema(
+        [
+            column("prompt_id", pa.int64(), "h64 of the encoder, its settings and the text"),
+            column("text", pa.string(), "caption, mirrored caption or name; '': no caption"),
+            column("encoder", pa.string(), "identity of the generator whose text encoders it were"),
+            # [rows, width] and [pooled_width] in C order, of `dtype`.
+            blob("states"),
+            blob("pooled"),
+            column("pads", pa.int32(), "how often the first row stands, all its copies being one"),
+            column("rows", pa.int32(), "of states; pads + rows - 1 are given to the UNet"),
+            column("width", pa.int32(), "of a row of states"),
+            column("pooled_width", pa.int32(), "of pooled"),
+            column("dtype", pa.string(), "float32, float16 or bfloat16: as the encoder gave them"),
+        ]
+    ),
+)
+
+FOUND = pa.list_(
+    pa.struct(
+        [pa.field("name", pa.string()), pa.field("bbox", BBOX), pa.field("score", pa.float32())]
+    )
+)
+VERDICT = pa.struct(
+    [
+        *(pa.field(rule, pa.float32()) for rule in ("visor", "geneval", "t2i_compbench", "nsr")),
+        pa.field("referee", pa.float32()),
+        pa.field("sides", pa.int32()),
+        pa.field("relations", pa.int32()),
+        pa.field("mig_hits", pa.int32()),
+        pa.field("mig_iou", pa.float32()),
+        pa.field("present", pa.int32()),
+        pa.field("instances", pa.int32()),
+        pa.field("absent_found", pa.bool_()),
+    ]
+)
+VERDICT_MEANS = (
+    "counts that hold: by rule of the `sides` stated, by the referee of the `relations`; of the "
+    "`instances` of the true layout: hits at IoU 0.5, sum of IoU (misses 0), and those present"
+)
+
+GENERATIONS = TableSpec(
+    name="generations",
+    stage="evaluate",
+    key=("generation_id",),
+    classes=("condition",),
+    schema=pa.schema(
+        [
+            column("generation_id", pa.int64(), "h64 of adapter, settings, row, condition, seed"),
+            ROW_ID,
+            column(
+                "condition", pa.string(), "on, planned, off, shuffled, reconstruction, or on@..."
+            ),
+            column("seed", pa.int64(), "of the picture's noise"),
+            column("caption", pa.string(), "what was asked for"),
+            column("layout", FOUND, "boxes that were given, score null; empty: none"),
+            column("wanted", FOUND, "the row's own boxes, which mig and presence are about"),
+            blob("image"),  # PNG
+            column("height", pa.int32(), "pixels"),
+            column("width", pa.int32(), "pixels"),
+            column("absent", pa.string(), "a name that is not in it, which the annotator is asked"),
+            column("annotator", FOUND, "what the annotator found of the names, score null"),
+            column("detector", FOUND, "what the detector found, the surest first"),
+            column("by_annotator", VERDICT, VERDICT_MEANS),
+            column("by_detector", VERDICT, VERDICT_MEANS),
+            column("seconds", pa.float32(), "that it took to paint, its share of the batch"),
+        ]
+    ),
+)
+
 TABLES: dict[str, TableSpec] = {
-    spec.name: spec for spec in (CANDIDATES, REJECTS, CAPTIONS, IMAGES, DOWNLOADS, BOXES, SPLITS)
+    spec.name: spec
+    for spec in (
+        CANDIDATES,
+        REJECTS,
+        CAPTIONS,
+        IMAGES,
+        DOWNLOADS,
+        BOXES,
+        SPLITS,
+        LATENTS,
+        PROMPTS,
+        GENERATIONS,
+    )
 }
 
 RUNS_SCHEMA = pa.schema(

@@ -1,9 +1,8 @@
 """How good layouts are: names and numbers of things, positions by named rules, boxes."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import Any, cast
 
@@ -17,6 +16,9 @@ from spatialgen.relations.referee import boxes_of
 from spatialgen.relations.rules import AXES, RULES, Side
 from spatialgen.relations.swap import swap_heights, swap_sides
 from spatialgen.statistics import Figure, pooled, ratio, wilson
+
+REFEREE = "referee"
+Boxes = Mapping[str, Sequence[BBox]]  # by name
 
 
 @dataclass(frozen=True)
@@ -55,33 +57,45 @@ def relation_figures(examples: Sequence[Example], layouts: Sequence[Layout]) -> 
     """Share of the stated positions that hold, a thing that is missing counting as failed: by each
     of RULES for left, right, above and below, and by the referee's own rules for all (`referee`).
     """
-    named = {name: partial(_follows, rule) for name, rule in RULES.items()}
-    sideways = {name: _pooled(examples, layouts, rule, AXES) for name, rule in named.items()}
-    return {**sideways, "referee": _pooled(examples, layouts, _holds)}
+    verdicts = [
+        relation_verdicts(example.relations, boxes_by_name(layout))
+        for example, layout in zip(examples, layouts, strict=True)
+    ]
+    return {name: _pooled([each[name] for each in verdicts]) for name in (*RULES, REFEREE)}
+
+
+def relation_verdicts(relations: Sequence[Relation], boxes: Boxes) -> dict[str, list[bool]]:
+    """Whether each stated left, right, above and below holds by each of RULES between boxes by
+    name, the surest first, and each relation by the referee's own rules (REFEREE); one whose thing
+    is missing does not."""
+    sides = [each for each in relations if each.kind in AXES]
+    by_rule = {
+        name: [_follows(rule, each, boxes) for each in sides] for name, rule in RULES.items()
+    }
+    return {**by_rule, REFEREE: [_holds(each, boxes) for each in relations]}
 
 
 def figures_by_kind(examples: Sequence[Example], layouts: Sequence[Layout]) -> dict[str, Figure]:
     """The referee's share by kind of relation."""
     kinds = {relation.kind for example in examples for relation in example.relations}
-    return {kind: _pooled(examples, layouts, _holds, {kind}) for kind in sorted(kinds)}
+    return {
+        kind: _pooled(
+            [
+                [_holds(each, boxes_by_name(layout)) for each in example.relations
+                 if each.kind == kind]
+                for example, layout in zip(examples, layouts, strict=True)
+            ]
+        )
+        for kind in sorted(kinds)
+    }  # fmt: skip
 
 
-def _pooled(
-    examples: Sequence[Example],
-    layouts: Sequence[Layout],
-    rule: Callable[[Relation, Mapping[str, Sequence[BBox]]], bool],
-    kinds: Container[str] | None = None,
-) -> Figure:
-    """The share of the relations of these kinds (None: of all) that hold by a rule."""
-    verdicts = [
-        [rule(each, boxes_by_name(layout)) for each in example.relations
-         if kinds is None or each.kind in kinds]
-        for example, layout in zip(examples, layouts, strict=True)
-    ]  # fmt: skip
+def _pooled(verdicts: Sequence[Sequence[bool]]) -> Figure:
+    """The share that is true, in cases with several verdicts each."""
     return pooled([*map(sum, verdicts)], [*map(len, verdicts)])
 
 
-def _holds(relation: Relation, boxes: Mapping[str, Sequence[BBox]]) -> bool:
+def _holds(relation: Relation, boxes: Boxes) -> bool:
     subjects = boxes_of(relation.subject, boxes)
     others = [boxes_of(name, boxes) for name in relation.objects]
     if not subjects or not all(others) or any(each is subjects for each in others):
@@ -89,9 +103,7 @@ def _holds(relation: Relation, boxes: Mapping[str, Sequence[BBox]]) -> bool:
     return holds(relation.kind, subjects, others)
 
 
-def _follows(
-    rule: Callable[..., bool], relation: Relation, boxes: Mapping[str, Sequence[BBox]]
-) -> bool:
+def _follows(rule: Callable[..., bool], relation: Relation, boxes: Boxes) -> bool:
     subjects, objects = (boxes_of(name, boxes) for name in (relation.subject, relation.objects[0]))
     if not subjects or not objects or subjects is objects:
         return False
@@ -111,7 +123,7 @@ def layout_figures(examples: Sequence[Example], layouts: Sequence[Layout]) -> di
         true.append(numbers[0].total())
         planned.append(numbers[1].total())
         counted += numbers[0] == numbers[1]
-        overlaps.append(sum(_overlap(wanted[name], found.get(name, ())) for name in wanted))
+        overlaps.append(sum(sum(paired_ious(wanted[name], found.get(name, ()))) for name in wanted))
         pairs = [iou(a.bbox, b.bbox) for a, b in combinations(layout, 2)]
         crowding.append(float(np.mean(pairs)) if pairs else 0.0)
         outside.append(sum(min(each.bbox) < 0 or max(each.bbox) > 1 for each in layout))
@@ -127,10 +139,13 @@ def layout_figures(examples: Sequence[Example], layouts: Sequence[Layout]) -> di
     }
 
 
-def _overlap(true: Sequence[BBox], planned: Sequence[BBox]) -> float:
-    """Sum of the IoU of the best pairs."""
-    if not planned:
-        return 0.0
-    overlaps = np.array([[iou(a, b) for b in planned] for a in true])
+def paired_ious(true: Sequence[BBox], found: Sequence[BBox]) -> list[float]:
+    """The IoU of each true box with the box that it is paired with, 0 without one: the pairs whose
+    sum is greatest, each box in one of them."""
+    overlaps = np.zeros((len(true), len(found)))
+    for i, one in enumerate(true):
+        overlaps[i] = [iou(one, other) for other in found]
+    best = np.zeros(len(true))
     rows, columns = linear_sum_assignment(-overlaps)
-    return float(overlaps[rows, columns].sum())
+    best[rows] = overlaps[rows, columns]
+    return [float(value) for value in best]

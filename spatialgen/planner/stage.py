@@ -84,7 +84,8 @@ def find_training(
         tables=tables,
     )
     folder = TrainingFolder(lake.store_root / "train" / f"planner-{fp}")
-    return folder, {"fp": fp, "tables": tables}
+    trained = {"rows": len(rows), "split": "train", "where": params.where}
+    return folder, {"fp": fp, "tables": tables, **trained}
 
 
 def held_out_figures(examples: Sequence[Example], planner: LayoutPlanner) -> dict[str, float]:

@@ -41,7 +41,7 @@ class Batcher:
         self._witness: pa.RecordBatch | None = None  # a row that was answered
 
     def __call__(self, window: pa.RecordBatch) -> pa.Table:
-        """The answers to `window`, row by row: the stage's schema, status, error."""
+        """The answers to `window`, row by row: the stage's schema, its parts, status, error."""
         sizes = self._sizes(window)
         order = np.argsort(-sizes, kind="stable")
         rows, sizes = window.take(pa.array(order)), sizes[order]
@@ -135,7 +135,7 @@ class Batcher:
             ) from error
 
     def _complete(self, batch: pa.RecordBatch, answers: pa.RecordBatch) -> pa.RecordBatch:
-        schema = pa.schema([*self.stage.schema, *OUTCOME])
+        schema = self._schema()
         if answers.num_rows != batch.num_rows:
             raise RowsError(
                 f"stage {self.stage.name}: its batch function gave {answers.num_rows} answers to "
@@ -149,7 +149,10 @@ class Batcher:
     def _failed(self, error: Exception) -> pa.RecordBatch:
         """One row without an answer; transient, for another device or day may have one."""
         row = {"status": TRANSIENT, "error": _describe(error)}
-        return pa.RecordBatch.from_pylist([row], schema=pa.schema([*self.stage.schema, *OUTCOME]))
+        return pa.RecordBatch.from_pylist([row], schema=self._schema())
+
+    def _schema(self) -> pa.Schema:
+        return pa.schema([*self.stage.schema, *self.stage.parts, *OUTCOME])
 
 
 @dataclass

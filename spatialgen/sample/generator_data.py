@@ -22,9 +22,11 @@ from spatialgen.sample.world.captions import (
     Rule,
     Situation,
     make_situation,
+    make_web_situation,
     write_situation,
 )
 from spatialgen.sample.world.classes import STUFF, THINGS, SpatialType
+from spatialgen.sample.world.scenes import SIZES as WORLD_SIZES
 from spatialgen.sample.world.scenes import Sizes
 from spatialgen.sample.world.view import Split, View, seeded, show
 
@@ -62,11 +64,18 @@ STRONG: dict[Rule, int] = {
 
 def make_named_situation(rng: random.Random) -> Situation:
     """A caption that names every thing of the picture, and where some are in one of twenty."""
-    kind: SpatialType = "none"
-    rules: dict[Rule, int] = {_list: 1}
     if rng.random() < SPATIAL_SHARE:
-        kind = "strong" if rng.random() < STRONG_OF_SPATIAL else "weak"
-        rules = STRONG if kind == "strong" else RULES["weak"]
+        return make_spatial_situation(rng)
+    return _write(rng, "none", {_list: 1})
+
+
+def make_spatial_situation(rng: random.Random) -> Situation:
+    """A strong or weak caption of core things, in the world's proportions."""
+    kind: SpatialType = "strong" if rng.random() < STRONG_OF_SPATIAL else "weak"
+    return _write(rng, kind, STRONG if kind == "strong" else RULES["weak"])
+
+
+def _write(rng: random.Random, kind: SpatialType, rules: dict[Rule, int]) -> Situation:
     while True:
         (rule,) = rng.choices(tuple(rules), tuple(rules.values()))
         situation = write_situation(rng, rule, kind, NAMES)
@@ -86,6 +95,18 @@ def characters() -> frozenset[str]:
 def generator_view(split: Split, seed: int, index: int) -> View:
     """View `index` of the generator's world."""
     return show(seeded(split, seed, index), make_named_situation, SIZES)
+
+
+def core_web_view(split: Split, seed: int, index: int, spatial_share: float) -> View:
+    """Row `index` of a sample web whose spatial rows speak of core things alone, which are large.
+    """
+
+    def make(rng: random.Random) -> Situation:
+        if rng.random() < spatial_share:
+            return make_spatial_situation(rng)
+        return make_web_situation(rng, 0.0)
+
+    return show(seeded(split, seed, index), make, {**WORLD_SIZES, **SIZES})
 
 
 def draw_small(view: View) -> Image.Image:

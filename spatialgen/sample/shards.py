@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from spatialgen.errors import InputError
 from spatialgen.lake.ids import row_id
 from spatialgen.params import SampleParams
+from spatialgen.sample.generator_data import core_web_view
 from spatialgen.sample.urls import PICTURES, fate_of, make_url, path_of
 from spatialgen.sample.world.pictures import as_jpeg
 from spatialgen.sample.world.view import TRUTH_FIELDS, web_view
@@ -185,7 +186,9 @@ def _end_with_parent() -> None:
 def _draw_chunk(params: SampleParams, start: int) -> list[Row]:
     rows = []
     for index in range(start, min(start + CHUNK, params.rows)):
-        view = web_view("corpus", params.seed, index, params.spatial_share)
+        drawn = random.Random(f"spatialgen core/{params.seed}/{index}").random()
+        make = core_web_view if drawn < params.core_share else web_view
+        view = make("corpus", params.seed, index, params.spatial_share)
         rows.append(({"caption": view.situation.caption, **view.truth()}, as_jpeg(view.draw())))
     return rows
 

@@ -49,7 +49,8 @@ class RowSampler(Sampler[list[tuple[int, int]]]):
 
     Every epoch holds every row once: its last batch is smaller. Process `rank` of `world` gets
     every world-th row of a batch, so a batch holds the same rows however many share it; where it
-    has fewer, the others get its first one, which they do not count.
+    has fewer, the others get its first one, which they do not count. Where the rows have `groups`,
+    a number each, only rows of one group share a batch.
     """
 
     def __init__(
@@ -64,16 +65,47 @@ class RowSampler(Sampler[list[tuple[int, int]]]):
     ) -> None:
         self.rows, self.batch, self.seed, self.start = rows, batch, seed, start
         self.rank, self.world = rank, world
+        self._epochs: dict[int, list[NDArray[np.int64]]] = {}  # batches of the last two
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, seen = self.start.epoch, self.start.seen
         while True:
-            order = epoch_order(self.rows.row_ids, self.seed, epoch)
-            for first in range(seen, len(order), self.batch):
-                together = order[first : first + self.batch]
+            for together in self._left(epoch, seen):
                 places = together[self.rank :: self.world]
                 yield [(int(place), epoch) for place in (places if len(places) else together[:1])]
             epoch, seen = epoch + 1, 0
+
+    def together(self, position: Position) -> int:
+        """Rows of the batch at a position, over all processes."""
+        return len(next(self._left(position.epoch, position.seen)))
+
+    def _left(self, epoch: int, seen: int) -> Iterator[NDArray[np.int64]]:
+        """Places of the epoch's batches after so many rows."""
+        for together in self._epoch(epoch):
+            if seen <= 0:
+                yield together
+            seen -= len(together)
+
+    def _epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        if epoch not in self._epochs:
+            self._epochs = {
+                known: each for known, each in self._epochs.items() if known == epoch - 1
+            }
+            self._epochs[epoch] = self._batches(epoch)
+        return self._epochs[epoch]
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        order = epoch_order(self.rows.row_ids, self.seed, epoch)
+        groups = getattr(self.rows, "groups", None)
+        if groups is None:
+            return self._cut(order)
+        ranks = np.argsort(order)
+        of_groups = (order[groups[order] == group] for group in np.unique(groups))
+        batches = [batch for part in of_groups for batch in self._cut(part)]
+        return sorted(batches, key=lambda batch: int(ranks[batch[0]]))
+
+    def _cut(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return [order[first : first + self.batch] for first in range(0, len(order), self.batch)]
 
 
 class _Batches(Dataset[Any]):

@@ -16,7 +16,7 @@ from accelerate.utils import send_to_device
 from accelerate.utils.memory import should_reduce_batch_size
 from tqdm import tqdm
 
-from spatialgen.errors import InputError, ParamsError, RowsError
+from spatialgen.errors import InputError, RowsError
 from spatialgen.project import uninterrupted
 from spatialgen.training.folder import Checkpoint, TrainingFolder
 from spatialgen.training.launch import is_main
@@ -25,7 +25,7 @@ from spatialgen.training.order import mix
 from spatialgen.training.task import Batch, Task
 
 BETAS = (0.9, 0.98)
-MIXED = {"fp32": "no", "fp16": "fp16", "bf16": "bf16"}  # precisions as accelerate calls them
+COMPUTED = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 Report = Callable[[Mapping[str, float]], None]
 
 
@@ -87,9 +87,11 @@ class Loop:
         memory does not suffice, and changes nothing but speed. `resume`: another training, perhaps
         on other rows, whose last checkpoint a new one goes on from."""
         self.task, self.rows, self.folder, self.settings = task, rows, folder, settings
-        if settings.precision == "fp16" and (cpu or not torch.cuda.is_available()):
-            raise ParamsError("precision = fp16 needs a GPU; set it to bf16 or fp32")
-        self.accelerator = Accelerator(mixed_precision=MIXED[settings.precision], cpu=cpu)
+        self.accelerator = Accelerator(cpu=cpu)
+        # Not accelerate's own, which scales gradients on GPUs alone.
+        self.scaler = torch.amp.GradScaler(
+            self.accelerator.device.type, enabled=settings.precision == "fp16"
+        )
         self.workers, self.resume = workers, resume
         self.micro_batch = micro_batch or settings.batch
         self.step, self.position, self.best = 0, Position(), -math.inf
@@ -99,7 +101,7 @@ class Loop:
         self.trained = trained
         optimiser = torch.optim.AdamW(_groups(trained, settings.decay), settings.rate, BETAS)
         task.modules.to(self.accelerator.device)
-        self.optimiser = self.accelerator.prepare(optimiser)
+        self.optimiser = optimiser
         self.identity = {**asdict(settings), "rows": len(rows), "digest": rows.digest}
 
     def run(self, report: Report | None = None, *, quiet: bool = False) -> None:
@@ -143,20 +145,19 @@ class Loop:
                 bar.set_postfix_str(f"loss {figures['train/loss']:.3f}", refresh=False)
 
     def _batches(self) -> Iterator[Batch]:
-        accelerator = self.accelerator
-        sampler = RowSampler(
+        self.sampler = RowSampler(
             self.rows,
             self.settings.batch,
             self.settings.seed,
             self.position,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
         )
-        return iter(make_loader(self.rows, self.task.collate, sampler, self.workers))
+        return iter(make_loader(self.rows, self.task.collate, self.sampler, self.workers))
 
     def _step(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; the mean of each term of its loss over the rows of all processes."""
-        together = min(self.settings.batch, len(self.rows) - self.position.seen)
+        together = self.sampler.together(self.position)
         while True:
             try:
                 terms = self._accumulate(batch, together)
@@ -166,17 +167,21 @@ class Loop:
                     raise
                 self._halve(error)
         self._share_gradients()
-        norm = self.accelerator.clip_grad_norm_(self.trained.values(), self.settings.clip)
+        self.scaler.unscale_(self.optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.settings.clip)
         rate = self.settings.rate * self.settings.share_of_rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.step()
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        skipped = self.scaler.get_scale() < scale  # after an overflow
         self.step += 1
         self.position = self.position.after(together, len(self.rows))
         means = self.accelerator.reduce(torch.stack([*terms.values()]), "sum") / together
         named = dict(zip(terms, means.tolist(), strict=True))
         figures = {"loss": sum(named.values()), **named, "gradient": float(norm), "rate": rate}
-        skipped = self.accelerator.optimizer_step_was_skipped  # by the scaler, after an overflow
+        figures |= self.task.figures()
         if not math.isfinite(figures["loss"]) and not skipped:
             raise RowsError(
                 f"the loss of step {self.step} is {figures['loss']}; lower the rate, "
@@ -207,14 +212,18 @@ class Loop:
         for first in range(0, size, self.micro_batch):
             part = {name: value[first : first + self.micro_batch] for name, value in batch.items()}
             part = send_to_device(part, self.accelerator.device, non_blocking=True)
-            with self.accelerator.autocast():
+            with self._autocast():
                 terms = self.task.losses(part)
             loss = torch.stack([term.float().sum() for term in terms.values()]).sum()
-            self.accelerator.backward(loss * scale)
+            self.scaler.scale(loss * scale).backward()
             for name, term in terms.items():
                 found = term.detach().float().sum() * (1.0 if owned else 0.0)
                 sums[name] = sums[name] + found if name in sums else found
         return sums
+
+    def _autocast(self) -> torch.autocast:
+        kind = COMPUTED[self.settings.precision]
+        return torch.autocast(self.accelerator.device.type, kind, enabled=kind is not torch.float32)
 
     def _halve(self, error: RuntimeError) -> None:
         if self.micro_batch == 1:
@@ -236,7 +245,8 @@ class Loop:
         """Figures of the weights as they are; the best ones and a checkpoint are kept."""
         self.accelerator.wait_for_everyone()
         self.task.modules.eval()
-        with torch.inference_mode():
+        self.task.step = self.step
+        with torch.inference_mode(), self._autocast():
             figures = dict(self.task.validate()) if self.accelerator.is_main_process else {}
         self.task.modules.train()
         if figures and not math.isfinite(figures["score"]):
@@ -253,10 +263,9 @@ class Loop:
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
             return
-        scaler = self.accelerator.scaler
         optimiser = {
             "optimiser": self.optimiser.state_dict(),
-            "scaler": scaler.state_dict() if scaler else None,
+            "scaler": self.scaler.state_dict(),
         }
         state = {
             "step": self.step,
@@ -304,9 +313,8 @@ class Loop:
         self.load(checkpoint.weights)
         own = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({**checkpoint.optimiser["optimiser"], "param_groups": own})
-        scaler = self.accelerator.scaler
-        if scaler and checkpoint.optimiser["scaler"]:
-            scaler.load_state_dict(checkpoint.optimiser["scaler"])
+        if self.scaler.is_enabled() and checkpoint.optimiser["scaler"]:
+            self.scaler.load_state_dict(checkpoint.optimiser["scaler"])
 
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Put these trained tensors in place; InputError where they are of another model."""

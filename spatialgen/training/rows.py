@@ -1,16 +1,15 @@
 """The rows that train, chosen in SQL and read from the Lance tables by position."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import lance
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from spatialgen.errors import LakeError, ParamsError, QueryError
+from spatialgen.errors import ParamsError, QueryError
+from spatialgen.lake.keyed import KeyedRows
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.sql import run_query
 from spatialgen.training.order import digest_of
@@ -32,48 +31,34 @@ order by row_id
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Rows of several tables that are sorted by row_id; `tables` are (path, columns) by name.
+    """Rows of several tables by row_id; `tables` are (path, columns) by name.
 
     Rows are read where they are asked for, so a worker process opens the tables itself.
     """
 
     row_ids: NDArray[np.int64]  # in ascending order
     tables: Mapping[str, tuple[str, Sequence[str]]]
-    _open: dict[str, tuple[lance.LanceDataset, NDArray[np.int64]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
 
     def __len__(self) -> int:
         return len(self.row_ids)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what is open: Lance's handles do not survive a process."""
-        return {**self.__dict__, "_open": {}}
 
     @cached_property
     def digest(self) -> str:
         """16 hex digits over the row ids."""
         return digest_of(self.row_ids)
 
+    @cached_property
+    def _readers(self) -> list[tuple[KeyedRows, Sequence[str]]]:
+        return [(KeyedRows(path, "row_id"), columns) for path, columns in self.tables.values()]
+
     def read(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """The rows at these places of `row_ids`, as dicts of all columns."""
-        wanted = self.row_ids[np.asarray(places, np.int64)]
-        rows: list[dict[str, Any]] = [{"row_id": int(row_id)} for row_id in wanted]
-        for name in self.tables:
-            for row, found in zip(rows, self._take(name, wanted).to_pylist(), strict=True):
+        wanted = self.row_ids[np.asarray(places, np.int64)].tolist()
+        rows: list[dict[str, Any]] = [{"row_id": row_id} for row_id in wanted]
+        for reader, columns in self._readers:
+            for row, found in zip(rows, reader.take(wanted, columns), strict=True):
                 row |= found
         return rows
-
-    def _take(self, name: str, wanted: NDArray[np.int64]) -> pa.Table:
-        path, columns = self.tables[name]
-        if name not in self._open:
-            dataset = lance.dataset(path)
-            self._open[name] = dataset, dataset.to_table(columns=["row_id"])["row_id"].to_numpy()
-        dataset, row_ids = self._open[name]
-        places = np.searchsorted(row_ids, wanted)
-        if not np.array_equal(row_ids[np.minimum(places, len(row_ids) - 1)], wanted):
-            raise LakeError(f"{path} lacks rows that train; run dvc checkout, or dvc repro")
-        return dataset.take(places.tolist(), columns=[*columns])
 
 
 def choose_rows(

@@ -21,11 +21,16 @@ class Task(ABC):
     """One training: its modules, what a batch is, what is lost on it, how it is judged."""
 
     modules: torch.nn.Module  # whose parameters with requires_grad are trained
+    step: int = 0  # steps done, told by the loop before it validates
     collate: Collate  # chance in it only by order.row_generator; goes to worker processes
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """The terms of the loss, [rows] each; their sum is minimised."""
+
+    def figures(self) -> Mapping[str, float]:
+        """More about the step that was just taken, for the curve."""
+        return {}
 
     @abstractmethod
     def validate(self) -> Mapping[str, float]:

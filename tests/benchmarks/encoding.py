@@ -12,8 +12,8 @@ import lance
 import pyarrow as pa
 from lance.fragment import write_fragments
 
-from spatialgen.fetch.images import as_blobs
 from spatialgen.lake.links import files_under
+from spatialgen.lake.parts import as_blobs
 from spatialgen.lake.schemas import IMAGES
 from tests.benchmarks.harness import median, report, workspace
 from tests.benchmarks.picture_server import pictures

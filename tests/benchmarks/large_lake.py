@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from spatialgen.fetch.images import as_blobs
 from spatialgen.lake.lake import Lake
+from spatialgen.lake.parts import as_blobs
 from spatialgen.lake.schemas import (
     BOXES,
     CANDIDATES,

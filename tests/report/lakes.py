@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from spatialgen.fetch.images import as_blobs
 from spatialgen.grounding.metrics import count_boxes
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
+from spatialgen.lake.parts import as_blobs
 from spatialgen.lake.schemas import (
     BOXES,
     CANDIDATES,

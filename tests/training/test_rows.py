@@ -78,5 +78,5 @@ def test_conditions_that_are_none_are_refused(filled, condition, message):
 def test_a_table_that_lacks_a_row_is_noticed(filled):
     rows = choose_rows(filled, "x.where", "true", "train", COLUMNS)
     strange = rows.__class__(np.array([-4, 4]), rows.tables)
-    with pytest.raises(LakeError, match="lacks rows that train"):
+    with pytest.raises(LakeError, match="lacks row_id 4"):
         strange.read([0, 1])

@@ -1,0 +1,69 @@
+"""A pipeline with everything in place, from an adapter's folder alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline
+
+from spatialgen.adapter.adapter import SpatialAdapter
+from spatialgen.errors import InputError
+from spatialgen.model_identity import model_identity
+from spatialgen.model_loading import choose_device, choose_dtype
+from spatialgen.pipelines.kolors import KolorsSpatialPipeline
+from spatialgen.pipelines.sdxl import StableDiffusionXLSpatialPipeline
+
+PIPELINES: dict[str, Any] = {
+    "KolorsPipeline": KolorsSpatialPipeline,
+    "StableDiffusionXLPipeline": StableDiffusionXLSpatialPipeline,
+}
+
+
+def load_pipeline(
+    adapter: Path | str,
+    *,
+    base: Path | str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    planner: Path | str | None = None,
+) -> Any:
+    """The pipeline of the base that an adapter names (or of `base`, which has to equal it), with
+    the adapter, and with a planner where one is named. InputError where the base is missing, or
+    another one than the adapter was trained on."""
+    loaded = SpatialAdapter.from_pretrained(adapter)
+    origin = loaded.origin
+    named = str(base or find_base(str(origin.get("base")), Path(adapter)))
+    identity = model_identity(named, origin.get("revision"), "encode.revision")
+    if identity != origin.get("base_identity"):
+        raise InputError(
+            f"{named} is {identity}, and {adapter} was trained on {origin.get('base_identity')}; "
+            "load that base, or train an adapter on this one"
+        )
+    device = choose_device(device)
+    kind = getattr(torch, choose_dtype(dtype, device))
+    chosen = pipeline_class(named, origin.get("revision"))
+    pipeline = chosen.from_pretrained(
+        named, revision=origin.get("revision"), dtype=kind, use_safetensors=True
+    ).to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.load_spatial_adapter(loaded)
+    return pipeline if planner is None else pipeline.load_layout_planner(planner)
+
+
+def pipeline_class(model: str, revision: str | None = None) -> Any:
+    """Which of PIPELINES a folder or hub id is for; InputError where for none."""
+    if Path(model).is_dir():
+        index = Path(model) / "model_index.json"
+        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+    else:
+        name = DiffusionPipeline.load_config(model, revision=revision).get("_class_name")
+    if name not in PIPELINES:
+        raise InputError(f"{model} is a {name}; give one of {', '.join(PIPELINES)}")
+    return PIPELINES[name]
+
+
+def find_base(base: str, trained: Path) -> str:
+    """The folder that a trained model names from its project's root, or the hub id."""
+    above = (folder / base for folder in trained.resolve().parents)
+    return next((str(folder) for folder in (Path(base), *above) if folder.is_dir()), base)
