@@ -7,7 +7,6 @@ dvc exp run -S encode.model=/data/kolors -S encode.resolution=1024 -S encode.ste
 """
 
 from spatialgen.encode.metrics import count_encoded
-from spatialgen.encode.publish import publish_parts
 from spatialgen.encode.stage import asked_pictures, asked_texts, pictures_stage, texts_stage
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.parts import PartStore
@@ -16,6 +15,7 @@ from spatialgen.metrics import write_metrics
 from spatialgen.params import load_params
 from spatialgen.project import guard
 from spatialgen.rows.engine import answer_rows
+from spatialgen.rows.publish import publish_parts
 from spatialgen.rows.runner import Inline
 
 

@@ -10,7 +10,6 @@ dvc exp run -S evaluate.inception=/models/pt_inception-2015-12-05-6726825d.pth
 from pathlib import Path
 from typing import Any
 
-from spatialgen.encode.publish import publish_parts
 from spatialgen.evaluation.asked import OFF, ON, PLANNED, asked_rows, conditions, held_out
 from spatialgen.evaluation.distances import Networks, measure_distances
 from spatialgen.evaluation.figures import JUDGES, evaluate_figures
@@ -29,6 +28,7 @@ from spatialgen.planner.evaluate import planned
 from spatialgen.planner.planner import LayoutPlanner
 from spatialgen.project import guard
 from spatialgen.rows.engine import answer_rows
+from spatialgen.rows.publish import publish_parts
 from spatialgen.rows.runner import Inline
 
 ADAPTER, PLANNER = Path("models/adapter"), Path("models/planner")

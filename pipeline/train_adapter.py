@@ -8,11 +8,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+from diffusers import UNet2DConditionModel as Unet
+
+from spatialgen.adapter.adapter import SpatialAdapter
 from spatialgen.adapter.stage import train_adapter
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.links import link_tree
 from spatialgen.metrics import write_metrics
-from spatialgen.params import load_params
+from spatialgen.model_loading import local_or_hub
+from spatialgen.params import EncodeParams, load_params
 from spatialgen.project import guard
 from spatialgen.training.folder import TrainingFolder
 from spatialgen.training.launch import is_main, launch
@@ -31,7 +36,7 @@ def main() -> None:
         return
     link_tree(folder.result, PUBLISHED)
     keep_last_grid(folder)
-    figures = last_figures(folder)
+    figures = {**last_figures(folder), "unet_share": round(unet_share(params.encode), 6)}
     write_metrics("adapter", figures)
     print(
         f"train_adapter: {folder.root.name}, " + ", ".join(f"{k} {v}" for k, v in figures.items())
@@ -44,6 +49,15 @@ def last_figures(folder: TrainingFolder) -> dict[str, Any]:
     best = max(checks, key=lambda figures: figures["val/score"])
     chosen = {name.removeprefix("val/"): value for name, value in best.items() if "val/" in name}
     return {"step": best["step"], **{name: round(value, 6) for name, value in chosen.items()}}
+
+
+def unet_share(params: EncodeParams) -> float:
+    """Parameters of the adapter, of those of the UNet."""
+    unet = Unet.load_config(local_or_hub(params.model), subfolder="unet", revision=params.revision)
+    with torch.device("meta"):
+        whole: int = sum(each.numel() for each in Unet.from_config(unet).parameters())
+    adapter = SpatialAdapter.from_pretrained(PUBLISHED)
+    return sum(each.numel() for each in adapter.parameters()) / float(whole)
 
 
 def keep_last_grid(folder: TrainingFolder) -> None:

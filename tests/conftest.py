@@ -234,7 +234,9 @@ def make_project(root: Path, prefix: list[str] | None = None) -> Project:
             shutil.copy(REPOSITORY / name, root / name)
     project = Project(root, prefix or [])
     project.set_params(rows=3000, shards=2, timeout_s=3, read_timeout_s=1, planted=20,
-                       train_planner__steps=6, train_planner__every=3)  # fmt: skip
+                       train_planner__steps=6, train_planner__every=3,
+                       train_adapter__steps=6, train_adapter__every=3,
+                       evaluate__captions=8, evaluate__steps=2)  # fmt: skip
     project.run("git", "init", "-q", "-b", "main")
     project.commit("start")
     return project

@@ -75,7 +75,12 @@ def test_every_stage_has_its_file_and_its_section() -> None:
     assert set(Params.model_fields) == {*STAGES, "compute"}
     for name, stage in STAGES.items():
         assert stage["cmd"].endswith(f"python -m pipeline.{name}")
-        several = {"report": sorted(STAGES), "check": [*SECTIONS]}
+        several = {
+            "report": sorted(STAGES),
+            "check": [*SECTIONS],
+            "train_adapter": ["encode", "train_adapter"],  # encode.model is its base
+            "evaluate": ["encode", "evaluate", "train_adapter"],
+        }
         assert stage["params"] == several.get(name, [name]), "compute is in no stage's params"
 
 

@@ -97,12 +97,16 @@ class SpatialAdapter(nn.Module):
             _key(name): GroundedAttention(hidden, *sizes, config.factor(name))
             for name, hidden in config.layers.items()
         })  # fmt: skip
+        self.parts: dict[str, GroundedAttention] = {
+            name: self.layers[_key(name)]  # type: ignore[misc]
+            for name in config.layers
+        }
         self.active: Control | None = None
         self._handles: list[RemovableHandle] = []
 
     def __repr__(self) -> str:
         trained = sum(each.numel() for each in self.parameters())
-        return f"<SpatialAdapter of {len(self.layers)} layers: {trained} parameters>"
+        return f"<SpatialAdapter of {len(self.parts)} layers: {trained} parameters>"
 
     def install(self, unet: nn.Module) -> "SpatialAdapter":
         """Listen to the attention layers of this UNet, beside whatever else works there; InputError
@@ -117,7 +121,7 @@ class SpatialAdapter(nn.Module):
                     f"{found}; load the base that it was trained on, {self.origin.get('base')}"
                 )
         for name in self.config.layers:
-            hook = _Hook(self, self.layers[_key(name)])
+            hook = _Hook(self, self.parts[name])
             self._handles.append(known[name].register_forward_hook(hook, with_kwargs=True))
         return self
 
@@ -136,7 +140,7 @@ class SpatialAdapter(nn.Module):
 
     def control(self, layouts: LayoutBatch, size: tuple[int, int], scale: float = 1.0) -> Control:
         """What these layouts tell a forward pass over latents of (height, width)."""
-        factors = {part.factor for part in self.layers.values()}
+        factors = {part.factor for part in self.parts.values()}
         grids = {
             factor: make_grid(
                 layouts.boxes,
@@ -160,13 +164,13 @@ class SpatialAdapter(nn.Module):
 
     def watch(self, *, on: bool = True) -> None:
         """Keep each layer's output norm from now on, or no more."""
-        for part in self.layers.values():
+        for part in self.parts.values():
             part.watched = on
 
     def figures(self) -> dict[str, float]:
         """Means over the layers: how far gates are open, and outputs' norms relative to the hidden
         states' (of the last forward pass, where it was watched)."""
-        parts: list[Any] = [*self.layers.values()]
+        parts = self.parts.values()
         found = {"gate": torch.stack([part.gate.detach().abs().float() for part in parts]).mean()}
         norms = [part.output_norm for part in parts if part.output_norm is not None]
         if norms:
@@ -202,9 +206,7 @@ class SpatialAdapter(nn.Module):
         except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError,
                 SafetensorError) as error:  # fmt: skip
             said = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{folder} holds no adapter ({said}); name one's folder"
-            ) from None
+            raise InputError(f"{folder} holds no adapter ({said}); name one's folder") from None
         return adapter.eval()
 
 
@@ -213,7 +215,7 @@ class _Hook:
     """Adds a layer's part to its output."""
 
     adapter: SpatialAdapter = field(repr=False)
-    part: nn.Module
+    part: GroundedAttention
 
     def __call__(
         self, _: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor
@@ -222,7 +224,8 @@ class _Hook:
         if control is None or control.scale == 0:
             return output
         hidden = inputs[0] if inputs else named["hidden_states"]
-        return output + control.scale * self.part(hidden, control).to(output.dtype)
+        added: Tensor = self.part(hidden, control)
+        return output + control.scale * added.to(output.dtype)
 
 
 def _key(layer: str) -> str:

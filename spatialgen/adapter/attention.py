@@ -59,7 +59,7 @@ class GroundedAttention(nn.Module):
         return self._limit(added, hidden)
 
     def _split(self, states: Tensor) -> Tensor:
-        return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _limit(self, added: Tensor, hidden: Tensor) -> Tensor:
         """Shorten each pixel's vector so that it stays below its hidden states': hardly where it is

@@ -67,4 +67,4 @@ def covered(boxes: Tensor, valid: Tensor, size: tuple[int, int]) -> Tensor:
     """[n, height, width] booleans: whether a pixel's centre is in a valid box."""
     centres = pixel_centres(size, boxes.device)[None, :, None]
     within = (centres > boxes[:, None, :, :2]) & (centres < boxes[:, None, :, 2:])
-    return (within.all(-1) & valid[:, None]).any(-1).unflatten(-1, size)
+    return (within.all(-1) & valid[:, None]).any(-1).view(-1, *size)

@@ -62,8 +62,8 @@ class AdapterTask(Task):
         errors = (predicted.float() - wanted.float()).square()
         # By the row's own boxes, whatever the layers are told.
         inside = covered(batch["boxes"], batch["valid"], size)[:, None]
-        errors = (errors * (1 + BOX_WEIGHT * inside)).mean((1, 2, 3))
-        return errors * self.noise.weights(steps)
+        weighted: Tensor = (errors * (1 + BOX_WEIGHT * inside)).mean((1, 2, 3))
+        return weighted * self.noise.weights(steps)
 
     def figures(self) -> Mapping[str, float]:
         """Of the adapter: gates, and norms of its outputs."""

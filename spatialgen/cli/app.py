@@ -11,6 +11,7 @@ import typer
 from spatialgen.cli.evaluate import evaluate
 from spatialgen.cli.output import Format, print_table
 from spatialgen.cli.painted import generate, trace
+from spatialgen.cli.suites import export as export_suite
 from spatialgen.exchange.forms import Form, Unit
 
 
@@ -33,6 +34,7 @@ app.add_typer(store, name="store")
 app.add_typer(evaluate, name="eval")
 app.command()(generate)
 app.command()(trace)
+evaluate.command("export")(export_suite)
 
 
 @app.command()

@@ -27,13 +27,8 @@ class Benchmark(StrEnum):
 
 
 evaluate = typer.Typer(
-    help="Measure a part of the generator on a public benchmark.", no_args_is_help=True
+    help="Measure on public benchmarks, or paint for their evaluators.", no_args_is_help=True
 )
-
-
-@evaluate.callback()
-def group() -> None:
-    """A command of its own for each part, also while there is one."""
 
 
 @evaluate.command()

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from spatialgen.encode.publish import Published
 from spatialgen.lake import duck
 from spatialgen.lake.lake import Lake
+from spatialgen.rows.publish import Published
 
 LATENT_BYTES = "2 * channels * height * width"  # float16
 ITEM_BYTES = "if(dtype = 'float32', 4, 2)"

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -16,9 +16,7 @@ from spatialgen.encode.states import PromptStates
 from spatialgen.errors import InputError
 from spatialgen.layouts import Layout, make_layout
 from spatialgen.pipelines.guidance import ends_after, layout_guidance
-
-if TYPE_CHECKING:
-    from spatialgen.planner.planner import LayoutPlanner
+from spatialgen.planner.planner import LayoutPlanner
 
 ADAPTER_FOLDER = "spatial_adapter"
 PHRASES_AT_ONCE = 32
@@ -47,7 +45,7 @@ class LayoutMixin:
     """
 
     spatial_adapter: SpatialAdapter | None = None
-    layout_planner: "LayoutPlanner | None" = None
+    layout_planner: LayoutPlanner | None = None
     planned: list[Layout] | None = None  # by the last call, one for each prompt
     spatial_adapter_scale: float = 1.0
 
@@ -73,12 +71,11 @@ class LayoutMixin:
         """The layout_scale of calls that name none."""
         self.spatial_adapter_scale = _checked("scale", scale, 0)
 
-    def load_layout_planner(self, planner: "str | Path | LayoutPlanner") -> Self:
+    def load_layout_planner(self, planner: str | Path | LayoutPlanner) -> Self:
         """Plan the layouts of prompts that come without one; a planner, or one's folder."""
-        from spatialgen.planner.planner import LayoutPlanner
-
-        given = isinstance(planner, LayoutPlanner)
-        self.layout_planner = planner if given else LayoutPlanner.from_pretrained(planner)
+        self.layout_planner = (
+            LayoutPlanner.from_pretrained(planner) if isinstance(planner, str | Path) else planner
+        )
         return self
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:

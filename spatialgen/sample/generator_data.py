@@ -98,8 +98,7 @@ def generator_view(split: Split, seed: int, index: int) -> View:
 
 
 def core_web_view(split: Split, seed: int, index: int, spatial_share: float) -> View:
-    """Row `index` of a sample web whose spatial rows speak of core things alone, which are large.
-    """
+    """Row `index` of a sample web whose spatial rows speak of large core things alone."""
 
     def make(rng: random.Random) -> Situation:
         if rng.random() < spatial_share:

@@ -215,7 +215,7 @@ class Loop:
             with self._autocast():
                 terms = self.task.losses(part)
             loss = torch.stack([term.float().sum() for term in terms.values()]).sum()
-            self.scaler.scale(loss * scale).backward()
+            self.accelerator.backward(self.scaler.scale(loss * scale))
             for name, term in terms.items():
                 found = term.detach().float().sum() * (1.0 if owned else 0.0)
                 sums[name] = sums[name] + found if name in sums else found

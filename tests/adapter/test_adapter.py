@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from tests.adapter.unets import (
 def told(adapter: SpatialAdapter, unet: torch.nn.Module, given: LayoutBatch, scale: float = 1.0,
          **options: object) -> Tensor:  # fmt: skip
     with adapter.using(adapter.control(given, SIZE, scale)):
-        return run(unet, inputs(len(given)))  # type: ignore[arg-type]
+        return run(unet, inputs(len(given)))
 
 
 def test_a_fresh_adapter_changes_no_bit() -> None:
@@ -52,7 +53,7 @@ def test_every_attention_layer_takes_part() -> None:
     adapter = trained_adapter(unet).install(unet)
     assert len(adapter.layers) == len(unet.attn_processors) == 14
     whole = told(adapter, unet, layouts())
-    for name, part in adapter.layers.items():
+    for name, part in adapter.parts.items():
         weights = part.output.weight.detach().clone()
         part.output.weight.data.zero_()
         assert not torch.equal(told(adapter, unet, layouts()), whole), name
@@ -84,15 +85,14 @@ def test_only_output_projections_learn_first_and_everything_from_the_second_step
 def test_outputs_stay_below_the_hidden_states_however_large_the_weights() -> None:
     unet = tiny_unet()
     adapter = trained_adapter(unet).install(unet)
-    for part in adapter.layers.values():
+    for part in adapter.parts.values():
         part.output.weight.data.mul_(1000)
     adapter.watch()
     told(adapter, unet, layouts())
-    norms = [float(part.output_norm) for part in adapter.layers.values()]  # type: ignore[arg-type]
+    norms = [float(part.output_norm) for part in adapter.parts.values()]  # type: ignore[arg-type]
     assert all(0.9 < norm <= 1 for norm in norms)
     assert adapter.figures()["output_norm"] == pytest.approx(sum(norms) / len(norms))
-    part = next(iter(adapter.layers.values()))
-    hidden = torch.randn(2, 6 * 4 * (SIZE[0] * SIZE[1] // 16 // 24), part.query.in_features)
+    part = next(iter(adapter.parts.values()))
     control = adapter.control(layouts(), (4 * part.factor, 6 * part.factor))
     hidden = torch.randn(2, 24, part.query.in_features)
     added = part(hidden, control)
@@ -124,7 +124,8 @@ def test_the_way_down_has_no_gradients_where_only_middle_and_upper_blocks_take_p
         block.register_forward_hook(lambda _, __, output: seen.append(output[0].requires_grad))
     told(adapter, unet, layouts()).square().mean().backward()
     assert seen == [False] * 3
-    assert all(part.output.weight.grad.any() for part in adapter.layers.values())
+    gradients = [part.output.weight.grad for part in adapter.parts.values()]
+    assert all(each is not None and bool(each.any()) for each in gradients)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -161,8 +162,10 @@ def test_padding_changes_nothing() -> None:
     unet = tiny_unet()
     adapter = trained_adapter(unet).install(unet)
     some = layouts()
+    more = torch.ones(2, 1)
     padded = LayoutBatch(
-        *(torch.cat([each, torch.ones_like(each[:, :1])], 1) for each in (some.names, some.boxes)),
+        torch.cat([some.names, more[..., None].expand(-1, -1, NAME_WIDTH)], 1),
+        torch.cat([some.boxes, more[..., None].expand(-1, -1, 4)], 1),
         torch.cat([some.valid, torch.zeros(2, 1, dtype=torch.bool)], 1),
         some.given,
     )
@@ -230,7 +233,7 @@ def test_a_compiled_unet_listens_too() -> None:
     adapter = trained_adapter(unet).install(unet)
     with torch.no_grad():
         before, alone = told(adapter, unet, layouts()), run(unet, inputs())
-        compiled = torch.compile(unet, backend="eager")
+        compiled: Any = torch.compile(unet, backend="eager")
         assert torch.allclose(told(adapter, compiled, layouts()), before, atol=1e-5)
         assert torch.allclose(run(compiled, inputs()), alone, atol=1e-5)
 

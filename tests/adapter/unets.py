@@ -38,7 +38,7 @@ def tiny_adapter(unet: UNet2DConditionModel, **changes: Any) -> SpatialAdapter:
 def trained_adapter(unet: UNet2DConditionModel, **changes: Any) -> SpatialAdapter:
     """One whose output is not zero."""
     adapter = tiny_adapter(unet, **changes)
-    for part in adapter.layers.values():
+    for part in adapter.parts.values():
         torch.nn.init.normal_(part.output.weight, std=0.3)
     return adapter
 

@@ -46,7 +46,12 @@ def write_corpus(folder: Path, rows: int) -> None:
     """Wukong-shaped shards with `rows` rows, all of them distinct but for 1 % duplicates."""
     if not (folder / "base").exists():
         sample = SampleParams(
-            seed=1, rows=BASE_ROWS, shards=1, spatial_share=0.05, core_share=0.0, damaged_share=0.0002
+            seed=1,
+            rows=BASE_ROWS,
+            shards=1,
+            spatial_share=0.05,
+            core_share=0.0,
+            damaged_share=0.0002,
         )
         write_web(sample, folder / "base", (caption_row(i) for i in range(BASE_ROWS)))
     base = (folder / "base" / "csv" / "wukong_100m_0.csv").read_bytes()

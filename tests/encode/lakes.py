@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spatialgen.encode.publish import Published, publish_parts
 from spatialgen.encode.stage import asked_pictures, asked_texts, pictures_stage, texts_stage
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.parts import PartStore
 from spatialgen.lake.schemas import BOXES, LATENTS, PROMPTS
 from spatialgen.params import EncodeParams, load_params
 from spatialgen.rows.engine import Counts, answer_rows
+from spatialgen.rows.publish import Published, publish_parts
 from spatialgen.rows.runner import Inline
 from tests.conftest import REPOSITORY, compute_params
 from tests.grounding.annotating import fill

@@ -12,13 +12,13 @@ from PIL import Image, ImageOps
 from spatialgen.encode.buckets import Buckets
 from spatialgen.encode.generator import Generator
 from spatialgen.encode.metrics import count_encoded
-from spatialgen.encode.publish import publish_parts
 from spatialgen.encode.stage import asked_pictures, asked_texts, pictures_stage, texts_stage
 from spatialgen.encode.tables import Latents, Prompts
 from spatialgen.errors import LakeError, ParamsError
 from spatialgen.lake.parts import PartStore
 from spatialgen.lake.schemas import LATENTS
 from spatialgen.rows.engine import answer_rows
+from spatialgen.rows.publish import publish_parts
 from spatialgen.rows.runner import Inline
 from tests.encode.lakes import (
     CAPTIONS,

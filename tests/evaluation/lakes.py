@@ -10,7 +10,6 @@ from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
-from spatialgen.encode.publish import publish_parts
 from spatialgen.encode.stage import asked_pictures, pictures_stage
 from spatialgen.lake.ids import row_id
 from spatialgen.lake.lake import Lake
@@ -19,6 +18,7 @@ from spatialgen.lake.schemas import LATENTS, TABLES
 from spatialgen.params import Params, load_params
 from spatialgen.relations.parse import read_caption
 from spatialgen.rows.engine import answer_rows
+from spatialgen.rows.publish import publish_parts
 from spatialgen.rows.runner import Inline
 from spatialgen.sample.annotator_data import shown_objects
 from spatialgen.sample.generator_data import NAMES, SIZES, generator_view

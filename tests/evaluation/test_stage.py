@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from spatialgen.encode.publish import publish_parts
 from spatialgen.encode.tables import Latents
 from spatialgen.errors import InputError
 from spatialgen.evaluation.asked import asked_rows, conditions, held_out
@@ -15,6 +14,7 @@ from spatialgen.evaluation.stage import Evaluate, adapter_identity, evaluate_sta
 from spatialgen.lake.parts import PartStore
 from spatialgen.lake.schemas import GENERATIONS
 from spatialgen.rows.engine import answer_rows
+from spatialgen.rows.publish import publish_parts
 from spatialgen.rows.runner import Inline
 from tests.evaluation.lakes import SAMPLE, Oracle, evaluate_params
 

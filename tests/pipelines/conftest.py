@@ -29,8 +29,8 @@ def random_adapter(unet: Any, name_width: int) -> SpatialAdapter:
         unet, name_width, width=8, token_width=16, heads=2, frequencies=3
     )
     adapter = SpatialAdapter(config)
-    for part in adapter.layers.values():
-        torch.nn.init.normal_(part.output.weight, std=0.3)  # type: ignore[union-attr,arg-type]
+    for part in adapter.parts.values():
+        torch.nn.init.normal_(part.output.weight, std=0.3)
     return adapter
 
 

@@ -117,7 +117,8 @@ def test_a_planner_makes_layouts_where_none_is_given(pipe: Any, adapter: Spatial
     assert pipe.planned is None, "there is no adapter to follow it"
     pipe.load_spatial_adapter(adapter)
     planned = paint(pipe, ["苹果", "熊猫"])
-    assert [layout[0].name for layout in pipe.planned] == ["苹果", "熊猫"]
+    found: Any = pipe.planned
+    assert [layout[0].name for layout in found] == ["苹果", "熊猫"]
     boxes = [[[0.1, 0.1, 0.5, 0.6]]] * 2
     given = paint(pipe, ["苹果", "熊猫"], layout_phrases=[["苹果"], ["熊猫"]], layout_boxes=boxes)
     assert torch.equal(planned, given)

@@ -108,7 +108,8 @@ def test_workers_end_with_a_killed_writer(tmp_path):
     from pathlib import Path
     from spatialgen.params import SampleParams
     from spatialgen.sample.shards import write_sample
-    params = SampleParams(seed=1, rows=200_000, shards=1, spatial_share=0.1, core_share=0.0, damaged_share=0)
+    shares = {"spatial_share": 0.1, "core_share": 0.0, "damaged_share": 0}
+    params = SampleParams(seed=1, rows=200_000, shards=1, **shares)
     write_sample(params, Path("sample"), workers=2)
 """
     (tmp_path / "write.py").write_text(code)

@@ -1,4 +1,4 @@
-"""From the store's rows to lake/latents and lake/prompts, which share its files."""
+"""From what stages keep in the store beside their answers to tables, which share its files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def publish_parts(lake: Lake, spec: TableSpec, stage: RowStage, asked: pa.Table)
     failed, wanted = 0, []
     for keys, answers in _answers(lake, stage, asked):
         lacking = pc.invert(pc.is_in(keys, value_set=answers["key"]))
-        _require_all(pc.sum(lacking).as_py() or 0, len(keys), "answers")
+        _require_all(pc.sum(lacking).as_py() or 0, len(keys), "answers", spec.stage)
         answered = answers.filter(pc.equal(answers["status"], OK))
         failed += answers.num_rows - answered.num_rows
         wanted.append(answered["key"])
@@ -43,7 +43,7 @@ def publish_parts(lake: Lake, spec: TableSpec, stage: RowStage, asked: pa.Table)
     keys = pa.chunked_array(parts, pa.int64()).unique()
     stored = dataset.to_table(columns=[key])[key]
     lacking = pc.invert(pc.is_in(keys, value_set=stored))
-    _require_all(pc.sum(lacking).as_py() or 0, len(keys), f"rows of {store.path}")
+    _require_all(pc.sum(lacking).as_py() or 0, len(keys), f"rows of {store.path}", spec.stage)
     manifest = lake.publish_blobs(spec, dataset, pa.table({key: keys}))
     return Published(manifest, failed)
 
@@ -56,9 +56,9 @@ def _answers(
         yield part["key"], memo.answers(part["key"])
 
 
-def _require_all(lacking: int, of: int, what: str) -> None:
+def _require_all(lacking: int, of: int, what: str, stage: str) -> None:
     if lacking:
         raise LakeError(
             f"the store lacks the {what} of {lacking} of {of} questions: somebody removed rows "
-            'from it meanwhile; run "dvc repro encode" again'
+            f'from it meanwhile; run "dvc repro {stage}" again'
         )
