@@ -35,19 +35,25 @@ class Panel:
 
     def draw(self) -> Image.Image:
         """RGB; the picture is scaled so that its longer side is SIDE."""
-        scale = SIDE / max(self.picture.size)
-        width, height = (max(1, round(side * scale)) for side in self.picture.size)
+        picture = self.boxed()
+        width, height = picture.size
         lines = [(part, colour) for text, colour in self.lines for part in wrap(text)]
         step = round(TEXT_SIZE * 1.4)
         full = Image.new("RGB", (SIDE, height + MARGIN + step * len(lines)), "white")
         left = (SIDE - width) // 2
-        picture = self.picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-        _draw_boxes(picture, self.objects)
         full.paste(picture, (left, 0))
         pen = ImageDraw.Draw(full)
         for number, (text, colour) in enumerate(lines):
             pen.text((0, height + MARGIN + number * step), text, fill=colour, font=font(TEXT_SIZE))
         return full
+
+    def boxed(self) -> Image.Image:
+        """The picture alone, scaled likewise, with its boxes and names."""
+        scale = SIDE / max(self.picture.size)
+        width, height = (max(1, round(side * scale)) for side in self.picture.size)
+        picture = self.picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        _draw_boxes(picture, self.objects)
+        return picture
 
 
 def _draw_boxes(picture: Image.Image, objects: Sequence[tuple[str, Sequence[float]]]) -> None:

@@ -68,7 +68,7 @@ def find_training(
         "revision": encode.revision,
         "base_identity": identity,
         "tables": tables,
-        "rows": len(rows),
+        "trained_rows": len(rows),
         "split": "train",
         "where": section.where,
         "resolution": encode.resolution,

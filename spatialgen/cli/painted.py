@@ -100,7 +100,7 @@ def trace(
             command = rows_command(Lake(), origin)
         except LakeError as error:
             command = f"-- {error}"
-        print(f"\nrows that trained the {part}, {origin['rows']}:\n{command}")
+        print(f"\nrows that trained the {part}, {origin['trained_rows']}:\n{command}")
 
 
 def said_lines(about: dict[str, Any], prefix: str = "") -> list[str]:
@@ -136,7 +136,7 @@ def draw_layout(picture: "Image.Image", layout: "Layout") -> "Image.Image":
     """The picture, larger where it is small, with the boxes and names drawn in."""
     from spatialgen.drawing import Panel
 
-    return Panel(picture, [(thing.name, thing.bbox) for thing in layout], []).draw()
+    return Panel(picture, [(thing.name, thing.bbox) for thing in layout], []).boxed()
 
 
 def _said_by(planner: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ KEY = "spatialgen"  # of the PNG's text
 ROWS = """\
 select row_id, url, caption
 from boxes join captions using (row_id) join splits using (row_id)
-where split = '{split}' and ({where})
+where split = '{split}' and len(objects) > 0 and ({where})
 order by row_id"""
 
 

@@ -84,7 +84,7 @@ def find_training(
         tables=tables,
     )
     folder = TrainingFolder(lake.store_root / "train" / f"planner-{fp}")
-    trained = {"rows": len(rows), "split": "train", "where": params.where}
+    trained = {"trained_rows": len(rows), "split": "train", "where": params.where}
     return folder, {"fp": fp, "tables": tables, **trained}
 
 

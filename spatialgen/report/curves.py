@@ -1,9 +1,10 @@
-"""Training curves: plots/train_*, as dvclive writes them, a panel per figure with its train and val
-curves in one."""
+"""Curves: plots/train_*, as dvclive writes them, with what belongs together in one panel, and what
+stage evaluate found for each value of a param."""
 
 import csv
 import math
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +15,7 @@ X = "step"
 MOST_POINTS = 400  # of a curve: a page shows no more
 MOST = 1e100  # larger ones are as little a curve as infinity
 SPLIT = re.compile(r"^(train|val)/")
+SWEPT = ("geneval", "mig_miou")  # shares, so that one axis has them all
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves of one figure on common axes."""
+    """Curves of one figure over `x` on common axes, from plots/`source`."""
 
-    training: str
+    source: str
     figure: str
+    x: str
     curves: list[Curve]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
@@ -44,15 +47,42 @@ def read_panels(folder: Path) -> list[Panel]:
     """The panels of every training that has a folder train_* with plots/metrics in `folder`."""
     panels = []
     for training in sorted(folder.glob("train_*")):
-        curves = sorted(_curves(training).items(), key=lambda item: figure_of(item[0]))
-        for figure, group in groupby(curves, key=lambda item: figure_of(item[0])):
-            panels.append(_panel(training.name, figure, dict(group)))
+        curves = _curves(training)
+        panel_of = panels_of(curves)
+        ordered = sorted(curves.items(), key=lambda item: panel_of[item[0]])
+        for figure, group in groupby(ordered, key=lambda item: panel_of[item[0]]):
+            panels.append(_panel(training.name, figure, "steps", dict(group)))
+    return panels
+
+
+def read_sweeps(folder: Path) -> list[Panel]:
+    """A panel for each param of which `folder` has figures of several values, as <param>.csv."""
+    panels = []
+    for path in sorted(folder.glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        named = {name: _points(rows, path.stem, name) for name in SWEPT}
+        drawn = {name: points for name, points in named.items() if len(points) > 1}
+        if drawn:
+            panels.append(_panel(f"{folder.name}/{path.name}", path.stem, path.stem, drawn))
     return panels
 
 
 def figure_of(name: str) -> str:
     """What a curve shows: its name without the split, `loss` of val/loss."""
     return SPLIT.sub("", name)
+
+
+def panels_of(names: Iterable[str]) -> dict[str, str]:
+    """The panel of each curve: its figure, or, of `error_without`, the figure `error` where that is
+    one, too: such are measured to be compared."""
+    figures = {name: figure_of(name) for name in names}
+    return {
+        name: min(
+            (each for each in figures.values() if f"{figure}_".startswith(f"{each}_")), key=len
+        )
+        for name, figure in figures.items()
+    }
 
 
 def _curves(training: Path) -> dict[str, Points]:
@@ -63,11 +93,16 @@ def _curves(training: Path) -> dict[str, Points]:
     for path in sorted(metrics.rglob("*.tsv")):
         name = path.relative_to(metrics).with_suffix("").as_posix()
         with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                step, value = _number(row.get(X)), _number(row.get(path.stem))
-                if step is not None and value is not None:
-                    curves.setdefault(name, []).append((step, value))
-    return {name: sorted(points) for name, points in curves.items()}
+            points = _points(csv.DictReader(file, delimiter="\t"), X, path.stem)
+        if points:
+            curves[name] = points
+    return curves
+
+
+def _points(rows: Iterable[Mapping[str, str]], x: str, y: str) -> Points:
+    """Those of which both are finite numbers, from left to right."""
+    pairs = [(_number(row.get(x)), _number(row.get(y))) for row in rows]
+    return sorted((a, b) for a, b in pairs if a is not None and b is not None)
 
 
 def _number(text: object) -> float | None:
@@ -78,7 +113,7 @@ def _number(text: object) -> float | None:
     return value if abs(value) < MOST else None
 
 
-def _panel(training: str, figure: str, named: dict[str, Points]) -> Panel:
+def _panel(source: str, figure: str, x: str, named: Mapping[str, Points]) -> Panel:
     steps, values = zip(*(point for points in named.values() for point in points), strict=True)
     x_range, y_range = _range(*steps), _range(*values)
     curves = [
@@ -89,7 +124,7 @@ def _panel(training: str, figure: str, named: dict[str, Points]) -> Panel:
         [Tick(_percent(at, limits), f"{at:g}") for at in round_numbers(*limits)]
         for limits in (x_range, y_range)
     )
-    return Panel(training, figure, curves, x_ticks, y_ticks)
+    return Panel(source, figure, x, curves, x_ticks, y_ticks)
 
 
 def _range(*values: float) -> tuple[float, float]:

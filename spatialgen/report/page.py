@@ -20,6 +20,8 @@ from spatialgen.report.charts import Histogram, histogram
 from spatialgen.report.checks import Check, Offender, read_checks, sample_offenders
 from spatialgen.report.curves import read_panels
 from spatialgen.report.figures import Facts, measured, percent, read_facts, thousands
+from spatialgen.report.generator import METRICS as EVALUATE
+from spatialgen.report.generator import read_generator
 from spatialgen.report.pictures import Tile, Tiles
 
 # Queries that `dvc plots` shows, too; the page alone asks the others.
@@ -59,7 +61,9 @@ def write_page(lake: Lake, params: Params, answers: Answers, out: Path) -> None:
         "headlines": list(_headlines(facts)),
         "answers": {name: answers[name] for name in ASKED},
         "histograms": _histograms(answers),
-        "figures": [figure for name, figure in figures.items() if not name.startswith(RELATIONS)],
+        "figures": [
+            figure for name, figure in figures.items() if not name.startswith((RELATIONS, EVALUATE))
+        ],
         "held": {
             name.removeprefix(RELATIONS): figure
             for name, figure in figures.items()
@@ -70,6 +74,7 @@ def write_page(lake: Lake, params: Params, answers: Answers, out: Path) -> None:
         "findings": _findings(tiles, params.report, project / "metrics", checks or []),
         "samples": _samples(tiles, params.report) if tiles else None,
         "panels": read_panels(project / "plots"),
+        "generator": read_generator(facts, project / "plots"),
         "sources": params.report.sources,
         "card": make_card(lake, params, facts, answers, checks),
     }

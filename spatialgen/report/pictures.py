@@ -106,7 +106,7 @@ def _tile(pictures: Pictures, row: Mapping[str, Any]) -> Tile:
     width, height = picture.width * scale, picture.height * scale
     return Tile(
         row,
-        None if unreadable else _as_uri(picture),
+        None if unreadable else as_uri(picture, (MOST_SIDE, MOST_SIDE)),
         unreadable,
         round(width, 1),
         round(height, 1),
@@ -115,9 +115,10 @@ def _tile(pictures: Pictures, row: Mapping[str, Any]) -> Tile:
     )
 
 
-def _as_uri(picture: Image.Image) -> str:
+def as_uri(picture: Image.Image, most: tuple[int, int]) -> str:
+    """The picture, no wider and higher than `most` pixels, as a JPEG that a page holds."""
     small = picture.copy()
-    small.thumbnail((MOST_SIDE, MOST_SIDE), Image.Resampling.BICUBIC)
+    small.thumbnail(most, Image.Resampling.BICUBIC)
     file = io.BytesIO()
     small.save(file, "JPEG", quality=QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -13,6 +13,7 @@ from spatialgen.lake.schemas import (
     CANDIDATES,
     CAPTIONS,
     DOWNLOADS,
+    GENERATIONS,
     IMAGES,
     REJECTS,
     RUNS_SCHEMA,
@@ -68,6 +69,23 @@ RUNS = [  # stage, seconds, total, reused, computed, failed, device_s, waited_s
     ("download", 14.0, 7, 0, 7, 2, 7.0, 0.0),
     ("annotate", 20.0, 5, 0, 5, 1, 16.0, 4.0),
 ]
+# Counts of a judge that found all that it was asked for in a picture of two things, one of them
+# left of the other; of one that found a thing alone; and of one that has no class for either.
+RIGHT: dict[str, object] = dict.fromkeys(
+    ("visor", "geneval", "t2i_compbench", "nsr", "referee", "sides", "relations"), 1
+) | {"mig_hits": 2, "mig_iou": 1.6, "present": 2, "instances": 2, "absent_found": False}
+LACKING = RIGHT | dict.fromkeys(("visor", "geneval", "t2i_compbench", "nsr", "referee"), 0)
+LACKING |= {"mig_hits": 0, "mig_iou": 0.4, "present": 1}
+UNKNOWN = dict.fromkeys(RIGHT, 0) | {"absent_found": None}
+PAINTED = [  # row_id, condition, seed, by_annotator, by_detector, seconds
+    (1, "on", 0, RIGHT, RIGHT, 0.5),
+    (1, "on", 1, RIGHT, LACKING, 0.5),
+    (3, "on", 0, RIGHT | {"relations": 2, "referee": 2}, RIGHT, 2.0),
+    (4, "on", 0, LACKING | {"sides": 0}, UNKNOWN, 1.0),
+    (1, "off", 0, LACKING, LACKING, 0.25),
+    (1, "on@scale=2", 0, RIGHT, RIGHT, 0.5),
+    (4, "reconstruction", 0, RIGHT | {"sides": 0, "geneval": 0}, UNKNOWN, 0.0),
+]
 
 
 def thing(name: str, *bbox: float, self_iou: float | None = None) -> dict[str, object]:
@@ -111,6 +129,19 @@ def records(spec: TableSpec, rows: list[tuple[object, ...]]) -> list[dict[str, o
     return [dict(zip(spec.schema.names, row, strict=True)) for row in rows]
 
 
+def painted() -> list[dict[str, object]]:
+    """Rows of generations; what was found in the pictures is left out but for its counts."""
+    names = ("row_id", "condition", "seed", "by_annotator", "by_detector", "seconds")
+    common: dict[str, object] = {
+        "caption": "猫在狗的左边", "layout": [], "wanted": [], "image": b"bytes", "height": 64,
+        "width": 64, "absent": "", "annotator": [], "detector": [],
+    }  # fmt: skip
+    return [
+        common | dict(zip(names, row, strict=True)) | {"generation_id": number}
+        for number, row in enumerate(PAINTED)
+    ]
+
+
 def record_runs(lake: Lake) -> None:
     names = [name for name in RUNS_SCHEMA.names if name not in ("fp", "started", "rows_per_s")]
     rows = [
@@ -149,6 +180,7 @@ def counted(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     names = ("sha256", "width", "height", "format", "n_bytes", "phash")
     pictures = [dict(zip(names, row, strict=True)) | {"image": b"bytes"} for row in PICTURES]
     publish(lake, IMAGES, pictures)
+    publish(lake, GENERATIONS, painted())
     record_runs(lake)
     write_metrics("candidates", COUNTS, root / "metrics")
     write_metrics("filter", {"strong": 5, "weak": 2}, root / "metrics")

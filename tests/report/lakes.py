@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from PIL import Image
 
+from spatialgen.evaluation.sheets import write_sweeps
 from spatialgen.grounding.metrics import count_boxes
 from spatialgen.grounding.scores import BoxScores
 from spatialgen.lake.ids import row_id
@@ -126,3 +128,51 @@ def make_lake(root: Path, rows: Sequence[Row]) -> Lake:
     for stage, values in metrics.items():
         write_metrics(stage, values, root / "metrics")
     return lake
+
+
+def figure(value: float | None, half: float = 0.05, n: int = 200) -> dict[str, float | None]:
+    """As metrics files have them; what was not measured has no number."""
+    if value is None:
+        return {"value": None, "lo": None, "hi": None, "n": 0}
+    return {"value": value, "lo": round(value - half, 6), "hi": round(value + half, 6), "n": n}
+
+
+def condition(share: float, kid: float | None = 0.02, n: int = 200) -> dict[str, Any]:
+    """Figures of a condition, as stage evaluate writes them; the detector finds a little less."""
+    names = ("visor", "geneval", "t2i_compbench", "nsr", "referee", "mig_hit", "mig_miou",
+             "present", "absent")  # fmt: skip
+    found: dict[str, Any] = {
+        judge: {name: figure(round(share - less, 6), n=n) for name in names}
+        for judge, less in (("annotator", 0.0), ("detector", 0.0625))
+    }
+    found["detector"]["absent"] = figure(None)
+    return {**found, "kid": figure(kid, 0.004, 150), "fid": figure(None), "seconds": 0.4321}
+
+
+def evaluation() -> dict[str, Any]:
+    """What metrics/evaluate.json holds, of 200 captions and a sweep of the scale."""
+    layouts = ("annotator", "detector")
+    given = {"given_hit": figure(0.7, n=193), "given_miou": figure(0.6, n=193)}
+    shuffled = condition(0.125, n=193)
+    return {
+        "rows": 1793, "failed": 2, "captions": 200, "seeds": 1,
+        "truth": {judge: condition(0.96875)[judge] for judge in layouts},
+        "chance": {judge: condition(0.1875)[judge] for judge in layouts},
+        "on": condition(0.875), "off": condition(0.25, -0.001), "planned": condition(0.75),
+        "shuffled": shuffled | {judge: shuffled[judge] | given for judge in layouts},
+        "reconstruction": condition(0.9375, None),
+        "sweeps": {
+            "scale": {"0.5": condition(0.5), "1": condition(0.875), "1.5": condition(0.8125)},
+            "beta": {"1": condition(0.875)},
+        },
+        "kid_of_others": True,
+    }  # fmt: skip
+
+
+def keep_evaluation(root: Path, sheet: Image.Image) -> None:
+    """What stage evaluate leaves beside its table."""
+    write_metrics("evaluate", evaluation(), root / "metrics")
+    plots = root / "plots" / "evaluate"
+    plots.mkdir(parents=True, exist_ok=True)
+    write_sweeps(evaluation(), plots)
+    sheet.save(plots / "sheet.jpg", quality=85)

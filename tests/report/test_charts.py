@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spatialgen.report.charts import Column, Tick, histogram, round_numbers
-from spatialgen.report.curves import figure_of, read_panels
+from spatialgen.report.curves import figure_of, panels_of, read_panels, read_sweeps
 from spatialgen.report.pictures import SIDE, Tiles
 from tests.report.lakes import drawn_rows, make_lake
 
@@ -56,6 +56,24 @@ def keep_curve(plots: Path, training: str, name: str, lines: str) -> None:
 )
 def test_a_curve_is_known_by_what_it_shows(name: str, figure: str) -> None:
     assert figure_of(name) == figure
+
+
+def test_what_is_measured_to_be_compared_has_one_panel() -> None:
+    names = ["val/error", "val/error_without", "val/error_shuffled", "train/error", "val/errors",
+             "val/mean_iou"]  # fmt: skip
+    assert [*panels_of(names).values()] == [*["error"] * 4, "errors", "mean_iou"]
+
+
+def test_sweeps_are_drawn_by_value_and_one_value_is_no_curve(tmp_path: Path) -> None:
+    lines = "scale,geneval,mig_miou,kid\n0.5,0.2,,0.1\n10,0.6,0.4,\n2,0.4,,0.1\n"
+    (tmp_path / "scale.csv").write_text(lines, encoding="utf-8")
+    (tmp_path / "beta.csv").write_text("beta,geneval,mig_miou,kid\n1,0.5,0.5,0\n")
+    (panel,) = read_sweeps(tmp_path)
+    assert (panel.figure, panel.x, [each.name for each in panel.curves]) == (
+        "scale", "scale", ["geneval"],
+    )  # fmt: skip
+    assert panel.curves[0].points == "0.0,100.00 15.79,50.00 100.0,0.00"
+    assert panel.curves[0].last == 0.6
 
 
 def test_long_curves_keep_their_ends_and_few_points(tmp_path: Path) -> None:

@@ -1,35 +1,45 @@
 """The page: what it shows of a lake, what it does not let through, and how a browser sees it."""
 
+import base64
 import html
+import io
 import math
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dvclive import Live
+from PIL import Image
 
 from spatialgen.errors import InputError
+from spatialgen.evaluation.asked import OFF, ON, PLANNED, RECONSTRUCTION, SHUFFLED
+from spatialgen.evaluation.figures import JUDGES as FIGURES_BY
+from spatialgen.evaluation.sheets import CONDITIONS as SHEET
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.schemas import CANDIDATES, CAPTIONS
 from spatialgen.params import Params, load_params
 from spatialgen.report.answers import Answers
 from spatialgen.report.figures import percent
+from spatialgen.report.generator import CONDITIONS, JUDGES, PAINTED, read_generator
 from spatialgen.report.page import write_page
 from tests.conftest import REPOSITORY
-from tests.report.lakes import drawn_rows, make_lake
+from tests.report.lakes import drawn_rows, keep_evaluation, make_lake
 from tests.tables import publish
 
 SECTIONS = ["funnel", "classes", "checks", "relations", "boxes", "captions", "pictures",
-            "downloads", "splits", "measured", "samples", "training", "card"]  # fmt: skip
+            "downloads", "splits", "measured", "samples", "training", "generator",
+            "card"]  # fmt: skip
 HOSTILE = "<script>alert(1)</script>左边是猫"
 ROWS = 25
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A lake whose captions, names and hosts are hostile, with checks and a training."""
+    """A lake whose captions, names and hosts are hostile, with checks, a training and pictures by
+    the generator."""
     rows = drawn_rows(ROWS)
     rows[0] |= {"caption": HOSTILE, "spatial_type": "strong", "absent": ["<script>狗"]}
     rows[0]["objects"] = [{"name": "<script>猫", "bbox": [0.7, 0.1, 0.9, 0.4]}]
@@ -55,6 +65,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
         + 'prices,,"{""caption"": ""<script>元""}"\n',
         encoding="utf-8",
     )
+    keep_evaluation(made.root.parent, Image.new("RGB", (2400, 1800), "red"))
     with Live(str(plots / "train_planner"), save_dvc_exp=False, dvcyaml=None, report=None) as live:
         for live.step, (train, val) in enumerate([(2.0, 2.5), (1.0, math.nan), (math.nan, 1.5)]):
             live.log_metric("train/loss", train)
@@ -153,6 +164,71 @@ def test_a_training_is_drawn_with_its_pairs_in_one_panel(page: str) -> None:
     assert training.count("<polyline") == 2
 
 
+def cells(page: str, figure: str, judge: str = "") -> list[str]:
+    """The row of a figure, by condition, with its n."""
+    rows = section(page, "generator").split(f">{figure}</td>")[1].split("</tr>")
+    row = next(row for row in rows if f"<td>{judge}</td>" in row)
+    return [
+        re.sub(r"<.*?>", " ", cell).strip() for cell in re.findall(r'<td class="n">(.*?)</td>', row)
+    ]
+
+
+def test_pictures_by_the_generator_are_measured_side_by_side(page: str) -> None:
+    shown = section(page, "generator")
+    names = ["off", "on", "planned", "shuffled", "reconstruction", "chance"]
+    assert re.findall(r'<th class="n">(\w+)</th>', shown)[:7] == [*names, "n"]
+    assert re.findall(r"<dt>(\w+)</dt>", shown) == names
+    assert cells(page, "stated sides that hold (geneval)", "annotator") == [
+        "25.0 % 20.0 to 30.0 %", "87.5 % 82.5 to 92.5 %", "75.0 % 70.0 to 80.0 %",
+        "12.5 % 7.5 to 17.5 %", "93.8 % 88.8 to 98.8 %", "18.8 % 13.8 to 23.8 %", "193 to 200",
+    ]  # fmt: skip
+    assert cells(page, "mean IoU, misses 0", "detector")[1] == "0.812 0.762 to 0.863"
+    assert cells(page, "KID")[:2] == ["-0.0010 -0.0050 to 0.0030", "0.0200 0.0160 to 0.0240"]
+    assert cells(page, "KID")[4:] == ["not measured", "–", "150"]
+    assert cells(page, "FID") == [*["not measured"] * 5, "–", "–"]
+    assert cells(page, "seconds per picture") == [*["0.432"] * 5, "–", "–"]
+    assert "1,793 pictures of 200 held-out captions" in shown
+    assert "evaluate.shuffled.annotator.given_hit" in shown, "all figures are there"
+    assert "evaluate." not in section(page, "measured")
+
+
+def test_the_sheet_is_small_on_the_page_and_its_columns_are_named(page: str) -> None:
+    shown = section(page, "generator")
+    (text,) = re.findall(r'src="data:image/jpeg;base64,(.+?)"', shown)
+    with Image.open(io.BytesIO(base64.b64decode(text))) as sheet:
+        assert sheet.size == (1200, 900)
+        assert np.allclose(sheet.resize((1, 1)).getpixel((0, 0)), (255, 0, 0), atol=3)
+    columns = ["true picture", "off", "on", "planned", "shuffled"]
+    assert re.findall(r"<span>(.+?)</span>", shown) == columns
+
+
+def test_what_was_swept_is_drawn(page: str) -> None:
+    shown = section(page, "generator")
+    assert re.findall(r"<h4>(.+?)</h4>", shown) == ["scale"], "one value of beta is no curve"
+    assert re.findall(r"(\w+) <b>(.+?)</b>", shown) == [("geneval", "0.75"), ("mig_miou", "0.75")]
+    assert "over scale, with the last value; <code>plots/evaluate/scale.csv</code>" in shown
+
+
+def test_conditions_that_were_not_painted_are_no_columns(tmp_path: Path) -> None:
+    facts = {"metrics/evaluate.rows": 2, "metrics/evaluate.failed": 0,
+             "metrics/evaluate.captions": 1, "metrics/evaluate.off.seconds": 0.5,
+             "metrics/evaluate.on.seconds": 0.5, "metrics/evaluate.on.fid.value": 12.345,
+             "metrics/evaluate.on.fid.n": 50}  # fmt: skip
+    shown = read_generator(facts, tmp_path)
+    assert shown
+    assert [*shown.conditions] == ["off", "on"]
+    assert (shown.sheet, shown.columns) == (None, ["true picture", "off", "on"])
+    (line,) = shown.lines["FID"]
+    assert [each.value for each in line.cells] == ["not measured", "12.35"]
+    assert line.n == "50"
+
+
+def test_the_conditions_are_those_of_the_stage() -> None:
+    assert {*CONDITIONS} == {OFF, ON, PLANNED, SHUFFLED, RECONSTRUCTION, "chance"}
+    assert PAINTED == SHEET
+    assert JUDGES == FIGURES_BY
+
+
 def test_the_card_says_what_is_known(page: str, lake: Lake, params: Params) -> None:
     card = section(page, "card")
     for table in lake.tables():
@@ -193,8 +269,10 @@ def test_a_page_before_anything_ran_says_what_makes_each_part(
 ) -> None:
     lake = Lake(tmp_path / "lake", store=tmp_path / ".lake")
     page = written(lake, params, tmp_path / "report" / "index.html")
-    assert re.findall(r'<h2 id="(\w+)">', page) == SECTIONS
-    missing = {name: section(page, name) for name in SECTIONS}
+    shown = [name for name in SECTIONS if name != "generator"]
+    assert re.findall(r'<h2 id="(\w+)">', page) == shown
+    assert re.findall(r'<li><a href="#(\w+)">', page) == shown
+    missing = {name: section(page, name) for name in shown}
     assert "Nothing to show" in missing["funnel"]
     assert "dvc repro filter" in missing["classes"]
     assert "dvc repro annotate" in missing["relations"]
