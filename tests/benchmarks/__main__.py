@@ -6,7 +6,7 @@ from pathlib import Path
 
 failed = []
 for module in sorted(Path(__file__).parent.glob("[!_]*.py")):
-    if module.stem == "harness":
+    if module.stem in ("harness", "real_configs"):
         continue
     command = [sys.executable, "-m", f"tests.benchmarks.{module.stem}"]
     if subprocess.run(command, check=False).returncode:

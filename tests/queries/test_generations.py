@@ -4,7 +4,7 @@ from tests.queries.conftest import Ask
 
 
 def test_generations(ask: Ask) -> None:
-    """Where nothing was asked, no share is known; a sweep stands behind what it is compared with."""
+    """Where nothing was asked, no share is known; sweeps stand last."""
     assert ask("generations") == [
         ("off", "annotator", 1, 1, 1, 0, 2, 0, 0.2, 0.5, 0.25),
         ("off", "detector", 1, 1, 1, 0, 2, 0, 0.2, 0.5, 0.25),
