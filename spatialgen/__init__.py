@@ -7,17 +7,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spatialgen.adapter.adapter import SpatialAdapter
     from spatialgen.errors import SpatialgenError
     from spatialgen.lake.ids import fingerprint, row_id
     from spatialgen.lake.lake import Lake, Table
+    from spatialgen.pipelines.kolors import KolorsSpatialPipeline
+    from spatialgen.pipelines.sdxl import StableDiffusionXLSpatialPipeline
     from spatialgen.planner.planner import LayoutPlanner
 
-__all__ = ["Lake", "LayoutPlanner", "SpatialgenError", "Table", "fingerprint", "row_id"]
+__all__ = [
+    "KolorsSpatialPipeline",
+    "Lake",
+    "LayoutPlanner",
+    "SpatialAdapter",
+    "SpatialgenError",
+    "StableDiffusionXLSpatialPipeline",
+    "Table",
+    "fingerprint",
+    "row_id",
+]
 
 _HOME = {
+    "KolorsSpatialPipeline": "spatialgen.pipelines.kolors",
     "Lake": "spatialgen.lake.lake",
     "LayoutPlanner": "spatialgen.planner.planner",
+    "SpatialAdapter": "spatialgen.adapter.adapter",
     "SpatialgenError": "spatialgen.errors",
+    "StableDiffusionXLSpatialPipeline": "spatialgen.pipelines.sdxl",
     "Table": "spatialgen.lake.lake",
     "fingerprint": "spatialgen.lake.ids",
     "row_id": "spatialgen.lake.ids",

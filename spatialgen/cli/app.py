@@ -300,6 +300,7 @@ def seed() -> None:
     """Fill the store from the pulled tables, so that a fresh clone recomputes nothing."""
     from spatialgen.captions.filter import filter_stage
     from spatialgen.captions.publish import seed_answers as seed_filter
+    from spatialgen.encode.seed import seed_answers as seed_encode
     from spatialgen.fetch.seed import seed_answers as seed_download
     from spatialgen.fetch.stage import download_stage
     from spatialgen.grounding.seed import seed_answers as seed_annotate
@@ -331,6 +332,11 @@ def seed() -> None:
             print(f"annotate: {added} answers added")
         else:
             print("annotate: no answers added, for they may be of another model, prompt or code")
+    if lake["latents"].path.exists() and lake["prompts"].path.exists():
+        if is_current("encode", params.encode.model):
+            print(f"encode: {seed_encode(lake, params)} answers added")
+        else:
+            print("encode: no answers added, for they may be of another model or code")
 
 
 @store.command()

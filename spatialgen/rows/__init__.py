@@ -8,5 +8,6 @@ streaming.py  or by waiting for many rows at once (Streaming)
 batcher.py    a window in batches that fit the device, and what becomes of rows that fail
 progress.py   the bar, and the status that other shells read
 publish.py    tables of what stages keep beside their answers
+seed.py       filling a memo from their table
 estimate.py   what a run would cost
 """

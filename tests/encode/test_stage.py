@@ -12,14 +12,19 @@ from PIL import Image, ImageOps
 from spatialgen.encode.buckets import Buckets
 from spatialgen.encode.generator import Generator
 from spatialgen.encode.metrics import count_encoded
+from spatialgen.encode.seed import seed_answers
 from spatialgen.encode.stage import asked_pictures, asked_texts, pictures_stage, texts_stage
 from spatialgen.encode.tables import Latents, Prompts
 from spatialgen.errors import LakeError, ParamsError
+from spatialgen.lake.lake import Lake
 from spatialgen.lake.parts import PartStore
 from spatialgen.lake.schemas import LATENTS
+from spatialgen.lake.upkeep import seed_store
+from spatialgen.params import load_params
 from spatialgen.rows.engine import answer_rows
 from spatialgen.rows.publish import publish_parts
 from spatialgen.rows.runner import Inline
+from tests.conftest import REPOSITORY
 from tests.encode.lakes import (
     CAPTIONS,
     COMPUTE,
@@ -208,3 +213,19 @@ def test_params_that_change_answers_change_the_fingerprint(lake, kolors, sdxl):
     assert pictures_stage(again, COMPUTE, images).fp == of_pictures.fp
     with pytest.raises(ParamsError, match=r"encode\.step = 24 is no multiple"):
         pictures_stage(params.model_copy(update={"step": 24}), COMPUTE, images)
+
+
+def test_a_pulled_table_is_known_to_a_new_store(lake, kolors, tmp_path):
+    four_rows(lake)
+    params = params_of(kolors)
+    encode(lake, params)
+    whole = load_params(REPOSITORY / "params.yaml").model_copy(
+        update={"encode": params, "compute": COMPUTE}
+    )
+    clone = Lake(lake.root, store=tmp_path / "store")
+    seed_store(clone)
+    asked = asked_pictures(clone).num_rows + asked_texts(clone, mirrored=True).num_rows
+    assert seed_answers(clone, whole) == asked
+    assert seed_answers(clone, whole) == 0
+    counts, _ = encode(clone, params)
+    assert [each.computed for each in counts] == [0, 0]
