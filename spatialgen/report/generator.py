@@ -55,7 +55,7 @@ class Cell:
 @dataclass(frozen=True)
 class Line:
     """A figure as a judge sees it (None: no judge does): a cell for each condition, and the number
-    of its cases, such as "200" or "193 to 200"."""
+    of its cases, such as "200" or "193–200"."""
 
     judge: str | None
     cells: list[Cell]
@@ -126,7 +126,7 @@ def _line(
     ]
     counts = [each["n"] for each in found if each["n"]]
     ends = dict.fromkeys(thousands(end(counts)) for end in (min, max)) if counts else (NONE,)
-    return Line(judge, cells, " to ".join(ends))
+    return Line(judge, cells, "–".join(ends))
 
 
 def _cell(figure: Mapping[str, float | None], show: Show, lacking: str) -> Cell:

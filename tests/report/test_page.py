@@ -180,7 +180,7 @@ def test_pictures_by_the_generator_are_measured_side_by_side(page: str) -> None:
     assert re.findall(r"<dt>(\w+)</dt>", shown) == names
     assert cells(page, "stated sides that hold (geneval)", "annotator") == [
         "25.0 % 20.0 to 30.0 %", "87.5 % 82.5 to 92.5 %", "75.0 % 70.0 to 80.0 %",
-        "12.5 % 7.5 to 17.5 %", "93.8 % 88.8 to 98.8 %", "18.8 % 13.8 to 23.8 %", "193 to 200",
+        "12.5 % 7.5 to 17.5 %", "93.8 % 88.8 to 98.8 %", "18.8 % 13.8 to 23.8 %", "193–200",
     ]  # fmt: skip
     assert cells(page, "mean IoU, misses 0", "detector")[1] == "0.812 0.762 to 0.863"
     assert cells(page, "KID")[:2] == ["-0.0010 -0.0050 to 0.0030", "0.0200 0.0160 to 0.0240"]
