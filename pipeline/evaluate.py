@@ -44,8 +44,10 @@ def main() -> None:
     cases, others = held_out(lake, params, classes)
     layouts = None
     if PLANNED in section.also:
-        planner = LayoutPlanner.from_pretrained(PLANNER, device=device)
-        layouts = planned(planner, [case.example.caption for case in cases])
+        layouts = planned(
+            LayoutPlanner.from_pretrained(PLANNER, device=device),
+            [case.example.caption for case in cases],
+        )
     wanted = conditions(cases, params, adapter_identity(ADAPTER), layouts)
     stage, asked = evaluate_stage(lake, params, ADAPTER), asked_rows(cases, wanted, section.seeds)
     with lake.run("evaluate", stage.fp) as run:
@@ -53,11 +55,9 @@ def main() -> None:
         run.add(**vars(answer_rows(lake, stage, asked, Inline(device), attachments=parts)))
         publish_parts(lake, GENERATIONS, stage, asked)
     painted = by_condition(lake, stage, asked)
-    enough = len(others) >= len(cases)
-    true = others if enough else cases
-    distances = measure_distances(lake, painted, true, Networks(detector, inception))
+    distances = measure_distances(lake, painted, others, Networks(detector, inception))
     figures = evaluate_figures(cases, painted, distances, section, classes)
-    write_metrics("evaluate", {**figures, "kid_of_others": enough})
+    write_metrics("evaluate", figures)
     write_sweeps(figures, PLOTS)
     write_sheet(lake, cases, painted, PLOTS / "sheet.jpg")
     print(f"evaluate: {figures['captions']} captions, {figures['rows']} pictures: {said(figures)}")

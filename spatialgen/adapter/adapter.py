@@ -112,7 +112,7 @@ class SpatialAdapter(nn.Module):
         """Listen to the attention layers of this UNet, beside whatever else works there; InputError
         where they are not those that it was made for."""
         self.remove()
-        known = dict(unet.named_modules())
+        known = dict(getattr(unet, "_orig_mod", unet).named_modules())  # of one that is compiled
         for name, hidden in self.config.layers.items():
             found = getattr(known.get(name), "query_dim", None)
             if found != hidden:
@@ -224,6 +224,8 @@ class _Hook:
         if control is None or control.scale == 0:
             return output
         hidden = inputs[0] if inputs else named["hidden_states"]
+        if len(hidden) < len(control.tokens):  # a callback has cut guidance off, and its first half
+            control = control.last(len(hidden))
         added: Tensor = self.part(hidden, control)
         return output + control.scale * added.to(output.dtype)
 

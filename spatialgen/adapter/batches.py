@@ -91,7 +91,7 @@ class AdapterBatches:
         wishes = rng.random(3)  # always three, so that no param changes what another decides
         if latent.mirrored is not None and wishes[0] < self.mirrored:
             swapped = swap_sides(caption)
-            if swapped is not None:
+            if swapped is not None and self.prompts.known([swapped])[0]:
                 caption, mirrored = swapped, True
         given = row["boxed"] and wishes[2] >= self.box_dropout
         layout = self._project(row, latent) if given else ()

@@ -78,3 +78,11 @@ class Control:
     tokens: Tensor  # [n, 1 + o, token_width]; the first stands where there is no thing
     grids: Mapping[int, Grid]  # by downsampling factor of the latents
     scale: float = 1.0
+
+    def last(self, rows: int) -> "Control":
+        """Of the last so many layouts."""
+        grids = {
+            factor: Grid(grid.bias[-rows:], grid.inside[-rows:], grid.place)
+            for factor, grid in self.grids.items()
+        }
+        return Control(self.tokens[-rows:], grids, self.scale)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialgen.encode.tables import Latents
+from spatialgen.encode.tables import Latents, Prompts
 from spatialgen.errors import ParamsError
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.sql import run_query
@@ -16,7 +16,7 @@ from spatialgen.params import TrainAdapterParams
 from spatialgen.training.order import digest_of, mix
 from spatialgen.training.rows import TrainingRows, choose_rows
 
-COLUMNS = {"captions": ["caption"], "boxes": ["sha256", "objects", "relations"]}
+COLUMNS = {"captions": ["caption"], "boxes": ["sha256", "objects"]}
 ALL = "select row_id from boxes join splits using (row_id) where split = $split order by row_id"
 
 
@@ -52,8 +52,8 @@ class AdapterRows:
 
 
 def adapter_rows(lake: Lake, params: TrainAdapterParams, split: str, share: float) -> AdapterRows:
-    """The rows of a split whose picture has latents; `share` of them as pictures without boxes,
-    drawn from the rows that train_adapter.where leaves. ParamsError where there are none."""
+    """The rows of a split whose picture and words are encoded; `share` of them as pictures without
+    boxes, drawn from the rows that train_adapter.where leaves. ParamsError where there are none."""
     boxed = choose_rows(lake, "train_adapter.where", params.where, split, COLUMNS)
     others = np.zeros(0, np.int64)
     if share:
@@ -62,13 +62,14 @@ def adapter_rows(lake: Lake, params: TrainAdapterParams, split: str, share: floa
         others = others[np.argsort(mix(others, 0), kind="stable")]
     latents = Latents(str(lake.path("latents")))
     every = TrainingRows(np.union1d(boxed.row_ids, others), boxed.tables)
-    digests = _digests(every)
-    kept = latents.known(digests)
+    rows = every.read(range(len(every)))
+    digests = [row["sha256"] for row in rows]
+    kept = latents.known(digests) & _words_known(Prompts(str(lake.path("prompts"))), rows)
     others = others[np.isin(others, every.row_ids[kept])]
     known = np.isin(boxed.row_ids, every.row_ids[kept])
     if not known.any():
         raise ParamsError(
-            f"no row of split {split} that satisfies train_adapter.where has latents; "
+            f"no row of split {split} that satisfies train_adapter.where is encoded; "
             'run "dvc repro encode"'
         )
     wanted = round(known.sum() * share / (1 - share))
@@ -84,6 +85,9 @@ def adapter_rows(lake: Lake, params: TrainAdapterParams, split: str, share: floa
     return AdapterRows(TrainingRows(row_ids, boxed.tables), unboxed, groups)
 
 
-def _digests(rows: TrainingRows) -> list[str]:
-    only = TrainingRows(rows.row_ids, {"boxes": (rows.tables["boxes"][0], ("sha256",))})
-    return [row["sha256"] for row in only.read(range(len(rows)))]
+def _words_known(prompts: Prompts, rows: Sequence[dict[str, Any]]) -> NDArray[np.bool_]:
+    """Of each row, whether its caption and all its names have states."""
+    texts = [[row["caption"], *(each["name"] for each in row["objects"])] for row in rows]
+    distinct = sorted({text for some in texts for text in some})
+    known = {text for text, held in zip(distinct, prompts.known(distinct), strict=True) if held}
+    return np.array([known.issuperset(some) for some in texts], bool)

@@ -1,17 +1,21 @@
 """Training the adapter: a frozen UNet is to tell noise better where the layout is known."""
 
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from spatialgen.adapter.adapter import SpatialAdapter
 from spatialgen.adapter.batches import AdapterBatches, gather, layouts_of
 from spatialgen.adapter.control import LayoutBatch
 from spatialgen.adapter.geometry import covered
 from spatialgen.adapter.noise import Noise
+from spatialgen.rows.batcher import is_out_of_memory
 from spatialgen.training.task import Batch, Task
 
 BOX_WEIGHT = 2.0  # by how much more an error within a box weighs: things are small
@@ -73,19 +77,25 @@ class AdapterTask(Task):
         """Errors on held-out rows with their boxes, with none, and with those of another row: an
         adapter that is not listened to does not tell these apart. The first is the score."""
         self._batches = self._batches or [*self._held_out()]
-        totals = {"error": 0.0, "error_without": 0.0, "error_shuffled": 0.0}
-        rows = 0
+        errors: dict[str, list[Tensor]] = defaultdict(list)
         for each in self._batches:
             batch = {name: value.to(self._device) for name, value in each.items()}
-            layouts = layouts_of(batch)
-            for name, told in zip(totals, _told(layouts), strict=True):
-                totals[name] += float(self._errors(batch, told).sum())
-            rows += len(layouts)
+            for name, told in _told(layouts_of(batch)):
+                errors[name].append(self._errors(batch, told).float())
         self.adapter.active = None
-        if self.draw:
-            self.draw(self.adapter, self.step)
-        figures = {name: total / rows for name, total in totals.items()}
+        figures = {name: float(torch.cat(some).mean()) for name, some in errors.items()}
+        self._show()
         return {"score": -figures["error"], **figures}
+
+    def _show(self) -> None:
+        """Paint, for people to look at; a training does not end for want of memory for it."""
+        try:
+            if self.draw:
+                self.draw(self.adapter, self.step)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            tqdm.write(f"no pictures of step {self.step}: they do not fit into memory", sys.stderr)
 
     @property
     def _device(self) -> torch.device:
@@ -96,11 +106,10 @@ class AdapterTask(Task):
         self.adapter.save_pretrained(folder)
 
 
-def _told(layouts: LayoutBatch) -> Iterator[LayoutBatch]:
-    """The layouts, none, and each with the boxes of the row before it."""
-    yield layouts
-    yield layouts.withheld()
-    yield LayoutBatch(
-        layouts.names, layouts.boxes.roll(1, 0), layouts.valid & layouts.valid.roll(1, 0),
-        layouts.given,
-    )  # fmt: skip
+def _told(layouts: LayoutBatch) -> Iterator[tuple[str, LayoutBatch]]:
+    """The layouts, none, and each with the boxes of the row before it, where there is one."""
+    yield "error", layouts
+    yield "error_without", layouts.withheld()
+    if len(layouts) > 1:
+        boxes, valid = layouts.boxes.roll(1, 0), layouts.valid & layouts.valid.roll(1, 0)
+        yield "error_shuffled", LayoutBatch(layouts.names, boxes, valid, layouts.given)

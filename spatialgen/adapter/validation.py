@@ -73,9 +73,14 @@ class ValidationGrid:
         return self._decode(latents)
 
     def _decode(self, latents: Tensor) -> list[Image.Image]:
+        """One at a time, and off the device again: beside a training there is little room."""
         vae = self.vae.to(latents.device)
-        # SDXL's autoencoder overflows in float16.
-        with torch.autocast(latents.device.type, enabled=False):
-            scaled = latents.to(vae.dtype) / vae.config.scaling_factor
-            pixels = vae.decode(scaled + (vae.config.shift_factor or 0.0)).sample
-        return [Image.fromarray(each) for each in to_bytes(pixels.float())]
+        scaled = latents.to(vae.dtype) / vae.config.scaling_factor
+        scaled = scaled + (vae.config.shift_factor or 0.0)
+        try:
+            # SDXL's autoencoder overflows in float16.
+            with torch.autocast(latents.device.type, enabled=False):
+                pixels = [to_bytes(vae.decode(each[None]).sample.float())[0] for each in scaled]
+        finally:
+            self.vae.to("cpu")
+        return [Image.fromarray(each) for each in pixels]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+UNBOXED = "unboxed_rows"
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -55,14 +57,15 @@ def generate(
     if given is not None:
         boxes["layout_phrases"] = [[thing.name for thing in given]]
         boxes["layout_boxes"] = [[thing.bbox for thing in given]]
+    usual = pipe.spatial_adapter.origin.get("resolution")  # what the adapter was trained at
     settings = {
         "num_inference_steps": steps,
         "guidance_scale": guidance,
         "layout_guidance_scale": layout_guidance,
         "layout_scale": scale,
         "layout_scheduled_sampling_beta": beta,
-        "height": height,
-        "width": width,
+        "height": height or usual,
+        "width": width or usual,
     }
     noise = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
     picture = pipe(prompt, generator=noise, **settings, **boxes).images[0]
@@ -70,10 +73,14 @@ def generate(
     about = {
         "prompt": prompt,
         "seed": seed,
-        **{name: value for name, value in settings.items() if value is not None},
+        **settings,
+        "size": [*picture.size],
+        "dtype": str(pipe.dtype).removeprefix("torch."),
+        "device": pipe.device.type,
+        "boxes_drawn": draw_boxes,
         "layout": format_layout(followed),
         "adapter": pipe.spatial_adapter.origin,
-        "planner": None if given is not None or planner is None else _said_by(planner),
+        "planner": _said_by(planner) if pipe.planned and planner else None,
     }
     if draw_boxes:
         picture = draw_layout(picture, followed)
@@ -100,7 +107,8 @@ def trace(
             command = rows_command(Lake(), origin)
         except LakeError as error:
             command = f"-- {error}"
-        print(f"\nrows that trained the {part}, {origin['trained_rows']}:\n{command}")
+        others = f", and {n} others as pictures without boxes" if (n := origin.get(UNBOXED)) else ""
+        print(f"\nrows that trained the {part}, {origin['trained_rows']}{others}:\n{command}")
 
 
 def said_lines(about: dict[str, Any], prefix: str = "") -> list[str]:

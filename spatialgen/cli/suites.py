@@ -52,6 +52,7 @@ def export(
 
     What is there is not painted again. Prompts without boxes are planned.
     """
+    from spatialgen.model_identity import model_identity
     from spatialgen.project import find_root
     from spatialgen.suites.catalogue import suite_of
     from spatialgen.suites.export import export as paint
@@ -69,21 +70,20 @@ def export(
         "layout_guidance_scale": layout_guidance,
         "layout_scale": scale,
     }
+    models = find_root() / "models" if adapter is None or planner is None else Path()
+    adapter, planner = adapter or models / "adapter", planner or models / "planner"
+    settings["adapter"] = model_identity(str(adapter), None, "--adapter")
+    unplanned = scale == 0 or all(prompt.layout for prompt in read)
+    if not unplanned:
+        settings["planner"] = model_identity(str(planner), None, "--planner")
     if prompts_only:
         done = export_prompts(chosen, read, out, settings=settings, samples=samples)
     else:
-        from spatialgen.model_identity import model_identity
         from spatialgen.pipelines.loading import load_pipeline
 
-        models = find_root() / "models" if adapter is None or planner is None else Path()
-        adapter, planner = adapter or models / "adapter", planner or models / "planner"
-        unplanned = scale == 0 or all(prompt.layout for prompt in read)
         pipe = load_pipeline(
             adapter, base=base, device=device, planner=None if unplanned else planner
         )
-        settings["adapter"] = model_identity(str(adapter), None, "--adapter")
-        if not unplanned:
-            settings["planner"] = model_identity(str(planner), None, "--planner")
         painter = Painter(pipe, settings)
         done = paint(chosen, read, out, painter, settings=settings, samples=samples, batch=batch)
     print(f"{done.pictures} pictures in {out}, {done.painted} of them new; evaluate them with",

@@ -88,6 +88,10 @@ class Prompts:
         """Identity of the generator whose text encoders made them."""
         return _encoder(self.rows.path)
 
+    def known(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Of each text, whether it has states: one that cannot be encoded has none."""
+        return self.rows.has(texts)
+
     def take(self, texts: Sequence[str]) -> list[PromptStates]:
         """Of these texts, in their order; LakeError where one is not there."""
         columns = [*PROMPT_FACTS, "states", "pooled"]

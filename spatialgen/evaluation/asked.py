@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from spatialgen.encode.buckets import Buckets, Crop
+from spatialgen.errors import ParamsError
 from spatialgen.lake.ids import h64
 from spatialgen.lake.lake import Lake
 from spatialgen.layouts import Layout, Placed, make_layout
@@ -74,22 +76,27 @@ class Condition:
 
 
 def held_out(lake: Lake, params: Params, known: frozenset[str]) -> tuple[list[Case], list[Case]]:
-    """The cases that are painted, and as many of the rows after them, whose pictures these are
-    compared with; less where the split has less.
+    """The cases that are painted, of split test, and as many others, whose pictures these are
+    compared with: the rows after them, and where these are too few, rows of split train.
 
     They are the first of all in an order of their own, so more captions are the same and others.
     What is planted is a name that is `known` to the detector, where the lake has such.
     """
-    rows = choose_rows(lake, "train_adapter.where", _condition(params), "test", COLUMNS)
+    names = _frequent_names(lake, known)
+    found = [*islice(_in_order(lake, params, "test", names), 2 * params.evaluate.captions)]
+    cases, others = found[: params.evaluate.captions], found[params.evaluate.captions :]
+    missing = len(cases) - len(others)
+    with suppress(ParamsError):  # a lake may have nothing that trains
+        others += islice(_in_order(lake, params, "train", names), missing)
+    return cases, others
+
+
+def _in_order(lake: Lake, params: Params, split: str, names: Sequence[str]) -> Iterator[Case]:
+    """The cases of a split."""
+    rows = choose_rows(lake, "train_adapter.where", _condition(params), split, COLUMNS)
     order = np.argsort(mix(rows.row_ids, 0), kind="stable")
-    names, wanted = _frequent_names(lake, known), 2 * params.evaluate.captions
-    cases: list[Case] = []
     for first in range(0, len(order), READ_ROWS):
-        if len(cases) < wanted:
-            places = order[first : first + READ_ROWS].tolist()
-            found = _cases(lake, params, rows, places, names)
-            cases += islice(found, wanted - len(cases))
-    return cases[: wanted // 2], cases[wanted // 2 :]
+        yield from _cases(lake, params, rows, order[first : first + READ_ROWS].tolist(), names)
 
 
 def _condition(params: Params) -> str:

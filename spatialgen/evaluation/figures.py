@@ -27,8 +27,9 @@ def evaluate_figures(
     params: EvaluateParams,
     classes: frozenset[str],
 ) -> dict[str, Any]:
-    """Nested figures of all conditions, {value, lo, hi, n}, whose cases are captions; `classes` are
-    the names that the detector can find.
+    """Nested figures of all conditions, {value, lo, hi, n}, n in cases: rows, each with boxes of
+    its own, though a caption may be that of several; `classes` are the names that the detector can
+    find.
 
     What failed counts as a picture of nothing. `chance` are the cases' things in boxes drawn from
     all of theirs, `truth` their own boxes: what the rules give without a generator or a judge.
@@ -45,7 +46,8 @@ def evaluate_figures(
     return {
         "rows": sum(map(len, painted.values())),
         "failed": sum(each.row is None for rows in painted.values() for each in rows),
-        "captions": len(cases),
+        "cases": len(cases),
+        "captions": len({case.example.caption for case in cases}),
         "seeds": len(params.seeds),
         "truth": _of_layouts(cases, [each.layout for each in examples], known),
         "chance": _of_layouts(cases, by_chance(examples, examples), known),

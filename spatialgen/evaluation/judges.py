@@ -1,4 +1,5 @@
-"""The two judges of painted pictures, neither of which has trained what paints them."""
+"""The two judges of painted pictures: the annotator, whose boxes may have trained what paints them,
+and the detector, which shares nothing with these."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,7 +3,8 @@
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
@@ -25,6 +26,7 @@ from spatialgen.lake.ids import fingerprint
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.parts import part_columns
 from spatialgen.lake.schemas import GENERATIONS
+from spatialgen.layouts import Layout
 from spatialgen.model_identity import model_identity
 from spatialgen.params import ComputeParams, EvaluateParams, Params
 from spatialgen.pipelines.loading import load_pipeline
@@ -110,7 +112,8 @@ def open_evaluation(
     if compute.threads:
         torch.set_num_threads(compute.threads)
     judges = Judges.from_params(params, device)
-    pipe = load_pipeline(adapter, device=device, dtype=dtype)
+    # Beside the judges, a generator of several parts has room for one of them at a time.
+    pipe = load_pipeline(adapter, device=device, dtype=dtype, offload=device.startswith("cuda"))
     return Evaluate(pipe, judges, Latents(latents))
 
 
@@ -129,7 +132,10 @@ class Evaluate:
         painted = self._painted(rows)
         looks = self.judges.look(
             [picture for picture, _ in painted],
-            [names_of(example) for example in examples],
+            [
+                names_of(example, read_layout(row["layout"]))
+                for example, row in zip(examples, rows, strict=True)
+            ],
             [row["absent"] for row in rows],
         )
         answers = [
@@ -166,15 +172,16 @@ class Evaluate:
             "layout_guidance_scale": settings.get("layout_guidance"),
             "layout_scheduled_sampling_beta": settings.get("beta"),
         }
-        pictures: list[Image.Image] = self.pipe(
-            [row["caption"] for row in rows],
-            height=height,
-            width=width,
-            num_inference_steps=settings["steps"],
-            guidance_scale=settings["guidance"],
-            generator=[noise_of(row["row_id"], int(row["seed"])) for row in rows],
-            **(given if "adapter" in settings else {}),
-        ).images
+        with _kept(self.pipe.vae):  # which the pipeline casts
+            pictures: list[Image.Image] = self.pipe(
+                [row["caption"] for row in rows],
+                height=height,
+                width=width,
+                num_inference_steps=settings["steps"],
+                guidance_scale=settings["guidance"],
+                generator=[noise_of(row["row_id"], int(row["seed"])) for row in rows],
+                **(given if "adapter" in settings else {}),
+            ).images
         return pictures
 
     @torch.inference_mode()
@@ -183,12 +190,10 @@ class Evaluate:
         vae = self.pipe.vae
         latents = torch.stack([each.latents for each in self.latents.take(digests)])
         latents = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
-        overflows = vae.dtype == torch.float16 and vae.config.force_upcast  # as SDXL's does
-        if overflows:
-            vae.to(torch.float32)
-        pixels = vae.decode(latents.to(vae.device, vae.dtype)).sample
-        if overflows:
-            vae.to(torch.float16)
+        with _kept(vae):
+            if vae.dtype == torch.float16 and vae.config.force_upcast:  # as SDXL's does
+                vae.to(torch.float32)
+            pixels = vae.decode(latents.to(vae.device, vae.dtype)).sample
         pictures: list[Image.Image] = self.pipe.image_processor.postprocess(pixels)
         return pictures
 
@@ -202,6 +207,7 @@ class Evaluate:
             "condition": row["condition"],
             "seed": int(row["seed"]),
             "caption": wanted.caption,
+            "painter": row["painter"],
             "layout": [{**asdict(each), "score": None} for each in read_layout(row["layout"])],
             "wanted": [{**asdict(each), "score": None} for each in wanted.layout],
             "image": as_png(picture),
@@ -219,10 +225,22 @@ class Evaluate:
         }
 
 
-def names_of(example: Example) -> list[str]:
-    """What the annotator is asked for: the names of the boxes, and of the stated positions."""
+@contextmanager
+def _kept(vae: Any) -> Iterator[None]:
+    """The autoencoder keeps its dtype, also where the block runs out of memory in another one."""
+    dtype = vae.dtype
+    try:
+        yield
+    finally:
+        vae.to(dtype)
+
+
+def names_of(example: Example, given: Layout) -> list[str]:
+    """What the annotator is asked for: the names of the row's own boxes, of those that were given,
+    and of the stated positions."""
     related = (name for each in example.relations for name in (each.subject, *each.objects))
-    return list(dict.fromkeys([*(each.name for each in example.layout), *related]))
+    boxed = (each.name for layout in (example.layout, given) for each in layout)
+    return list(dict.fromkeys([*boxed, *related]))
 
 
 def noise_of(row_id: int, seed: int) -> torch.Generator:

@@ -322,6 +322,7 @@ GENERATIONS = TableSpec(
             ),
             column("seed", pa.int64(), "of the picture's noise"),
             column("caption", pa.string(), "what was asked for"),
+            column("painter", pa.string(), "JSON: base, adapter and settings that painted it"),
             column("layout", FOUND, "boxes that were given, score null; empty: none"),
             column("wanted", FOUND, "the row's own boxes, which mig and presence are about"),
             blob("image"),  # PNG

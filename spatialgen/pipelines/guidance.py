@@ -13,12 +13,13 @@ from spatialgen.adapter.control import Control
 StepEnd = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 
 
-def ends_after(steps: int, adapter: SpatialAdapter, callback: StepEnd | None) -> StepEnd:
-    """A callback_on_step_end that silences the adapter after so many steps, and calls `callback`
+def ends_after(share: float, adapter: SpatialAdapter, callback: StepEnd | None) -> StepEnd:
+    """A callback_on_step_end that silences the adapter after this share of a pipeline's steps (of
+    schedulers of higher order: of the UNet's calls), and calls `callback`
     (the gated attention of GLIGEN works so: scheduled sampling, arXiv:2301.07093)."""
 
     def at_end(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        if step + 1 >= steps:
+        if step + 1 >= round(share * pipeline.num_timesteps):
             adapter.active = None
         return tensors if callback is None else callback(pipeline, step, timestep, tensors)
 
@@ -41,7 +42,7 @@ def layout_guidance(
             return output
         told = output[0] if isinstance(output, tuple) else output.sample
         rows = len(told)
-        half = rows // 2 if halves else 0
+        half = rows - len(withheld.tokens) if halves else 0  # 0 where guidance was cut off
         inputs, named = _from(half, rows, inputs), _from(half, rows, named)
         with adapter.using(withheld):
             without = module.forward(*inputs, **{**named, "return_dict": False})[0]

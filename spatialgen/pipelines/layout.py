@@ -107,22 +107,29 @@ class LayoutMixin:
         weight = _checked("layout_guidance_scale", own["layout_guidance_scale"], 0)
         scale = own["layout_scale"]
         scale = self.spatial_adapter_scale if scale is None else _checked("layout_scale", scale, 0)
-        layouts = self._layouts(arguments, own["layout_phrases"], own["layout_boxes"])
-        steps = round(beta * _steps(arguments))
-        if layouts is None or scale == 0 or steps == 0:
+        silent = scale == 0 or round(beta * _steps(arguments)) == 0
+        layouts = self._layouts(
+            arguments, own["layout_phrases"], own["layout_boxes"], plans=not silent
+        )
+        if layouts is None or silent:
             return plain(*bound.args, **bound.kwargs)
         with self._told(layouts, arguments, scale, weight):
-            arguments["callback_on_step_end"] = self._callback(arguments, steps)
+            arguments["callback_on_step_end"] = self._callback(arguments, beta)
             return plain(*bound.args, **bound.kwargs)
 
-    def _layouts(self, arguments: dict[str, Any], phrases: Any, boxes: Any) -> list[Layout] | None:
+    def _layouts(
+        self, arguments: dict[str, Any], phrases: Any, boxes: Any, *, plans: bool
+    ) -> list[Layout] | None:
         """A layout for each prompt, or None where none is wanted."""
         self.planned = None
         prompt = arguments["prompt"]
         single = isinstance(prompt, str)
-        count = 1 if single else len(arguments["prompt_embeds"] if prompt is None else prompt)
+        given = arguments["prompt_embeds"] if prompt is None else prompt
+        count = 1 if single or given is None else len(given)  # without both, the pipeline complains
         if phrases is None and boxes is None:
             if self.layout_planner is None or self.spatial_adapter is None or prompt is None:
+                return None
+            if not plans:
                 return None
             self.planned = self.layout_planner.plan([prompt] if single else list(prompt))
             return self.planned
@@ -147,7 +154,7 @@ class LayoutMixin:
         adapter, unet = self.spatial_adapter, self.unet  # type: ignore[attr-defined]
         assert adapter is not None
         device = self._execution_device  # type: ignore[attr-defined]
-        adapter.to(device=device, dtype=unet.dtype)
+        adapter.to(device=device)  # its weights stay as they are: hooks cast
         batch = self._batch(layouts, device).repeat(arguments["num_images_per_prompt"] or 1)
         size = self._latent_size(arguments)
         halves = arguments["guidance_scale"] > 1 and unet.config.time_cond_proj_dim is None
@@ -196,12 +203,12 @@ class LayoutMixin:
         usual: int = self.default_sample_size * cell  # type: ignore[attr-defined]
         return (arguments["height"] or usual) // cell, (arguments["width"] or usual) // cell
 
-    def _callback(self, arguments: dict[str, Any], steps: int) -> Any:
+    def _callback(self, arguments: dict[str, Any], beta: float) -> Any:
         theirs = arguments["callback_on_step_end"]
         if hasattr(theirs, "tensor_inputs"):  # what diffusers would have read of its own callbacks
             arguments["callback_on_step_end_tensor_inputs"] = theirs.tensor_inputs
         assert self.spatial_adapter is not None
-        return ends_after(steps, self.spatial_adapter, theirs)
+        return ends_after(beta, self.spatial_adapter, theirs)
 
 
 def with_layout_arguments(plain: Any) -> inspect.Signature:

@@ -27,9 +27,11 @@ def load_pipeline(
     device: str = "auto",
     dtype: str = "auto",
     planner: Path | str | None = None,
+    offload: bool = False,
 ) -> Any:
     """The pipeline of the base that an adapter names (or of `base`, which has to equal it), with
-    the adapter, and with a planner where one is named. InputError where the base is missing, or
+    the adapter, and with a planner where one is named. `offload`: its parts are on the device while
+    they work, one after the other, and on the CPU else. InputError where the base is missing, or
     another one than the adapter was trained on."""
     loaded = SpatialAdapter.from_pretrained(adapter)
     origin = loaded.origin
@@ -45,7 +47,11 @@ def load_pipeline(
     chosen = pipeline_class(named, origin.get("revision"))
     pipeline = chosen.from_pretrained(
         named, revision=origin.get("revision"), dtype=kind, use_safetensors=True
-    ).to(device)
+    )
+    if offload:
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_spatial_adapter(loaded)
     return pipeline if planner is None else pipeline.load_layout_planner(planner)

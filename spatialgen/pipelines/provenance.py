@@ -13,12 +13,12 @@ from spatialgen.errors import InputError, LakeError
 from spatialgen.lake.history import git
 from spatialgen.lake.lake import Lake
 from spatialgen.lake.manifest import Manifest
+from spatialgen.training.rows import CHOSEN
 
 KEY = "spatialgen"  # of the PNG's text
 ROWS = """\
 select row_id, url, caption
-from boxes join captions using (row_id) join splits using (row_id)
-where split = '{split}' and len(objects) > 0 and ({where})
+from ({chosen}) join captions using (row_id)
 order by row_id"""
 
 
@@ -51,8 +51,10 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def rows_query(origin: Mapping[str, Any]) -> str:
-    """SQL that lists the rows that trained an adapter of this origin."""
-    return ROWS.format(split=origin["split"], where=origin["where"].strip())
+    """SQL that lists the rows whose boxes trained what has this origin; those whose picture could
+    not be encoded are among them."""
+    chosen = CHOSEN.format(condition=origin["where"].strip())
+    return ROWS.format(chosen=chosen.strip().replace("$split", f"'{origin['split']}'"))
 
 
 def rows_command(lake: Lake, origin: Mapping[str, Any]) -> str:

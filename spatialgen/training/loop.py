@@ -87,7 +87,7 @@ class Loop:
         memory does not suffice, and changes nothing but speed. `resume`: another training, perhaps
         on other rows, whose last checkpoint a new one goes on from."""
         self.task, self.rows, self.folder, self.settings = task, rows, folder, settings
-        self.accelerator = Accelerator(cpu=cpu)
+        self.accelerator = Accelerator(mixed_precision="no", cpu=cpu)
         # Not accelerate's own, which scales gradients on GPUs alone.
         self.scaler = torch.amp.GradScaler(
             self.accelerator.device.type, enabled=settings.precision == "fp16"
@@ -215,7 +215,7 @@ class Loop:
             with self._autocast():
                 terms = self.task.losses(part)
             loss = torch.stack([term.float().sum() for term in terms.values()]).sum()
-            self.accelerator.backward(self.scaler.scale(loss * scale))
+            self.scaler.scale(loss * scale).backward()  # type: ignore[no-untyped-call]
             for name, term in terms.items():
                 found = term.detach().float().sum() * (1.0 if owned else 0.0)
                 sums[name] = sums[name] + found if name in sums else found

@@ -71,7 +71,8 @@ def test_values_are_shares_of_what_was_asked_and_cases_are_captions():
     assert found["on"]["seconds"] == 0.5
     assert found["on"]["kid"] == {"value": 0.1, "lo": 0.0, "hi": 0.2, "n": 40}
     assert found["on"]["fid"]["value"] is None
-    assert (found["rows"], found["failed"], found["captions"], found["seeds"]) == (4, 0, 2, 1)
+    assert (found["rows"], found["failed"], found["cases"], found["seeds"]) == (4, 0, 2, 1)
+    assert found["captions"] == 1, "that of both"
 
 
 def test_pictures_of_one_caption_are_one_case():

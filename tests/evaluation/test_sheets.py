@@ -23,7 +23,7 @@ def generation(number, case, condition, colour):
         "caption": case.example.caption, "layout": layout if condition == "on" else [],
         "wanted": layout, "image": as_png(Image.new("RGB", (64, 64), colour)), "height": 64,
         "width": 64, "absent": "", "annotator": [], "detector": [], "by_annotator": verdict,
-        "by_detector": verdict, "seconds": 0.1,
+        "by_detector": verdict, "seconds": 0.1, "painter": "{}",
     }  # fmt: skip
 
 

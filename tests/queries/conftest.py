@@ -133,7 +133,8 @@ def painted() -> list[dict[str, object]]:
     """Rows of generations; what was found in the pictures is left out but for its counts."""
     names = ("row_id", "condition", "seed", "by_annotator", "by_detector", "seconds")
     common: dict[str, object] = {
-        "caption": "猫在狗的左边", "layout": [], "wanted": [], "image": b"bytes", "height": 64,
+        "caption": "猫在狗的左边", "painter": "{}",
+        "layout": [], "wanted": [], "image": b"bytes", "height": 64,
         "width": 64, "absent": "", "annotator": [], "detector": [],
     }  # fmt: skip
     return [

@@ -165,7 +165,6 @@ def evaluation() -> dict[str, Any]:
             "scale": {"0.5": condition(0.5), "1": condition(0.875), "1.5": condition(0.8125)},
             "beta": {"1": condition(0.875)},
         },
-        "kid_of_others": True,
     }  # fmt: skip
 
 

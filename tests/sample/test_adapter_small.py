@@ -1,5 +1,7 @@
 """The shipped adapter: it is listened to, and two boxes of one name are two things."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -26,7 +28,7 @@ def detector():
     return Detector.from_pretrained(SAMPLE / "judge-small")
 
 
-def painted(pipe, layouts: list[Layout], captions: list[str], **options):
+def painted(pipe, layouts: Sequence[Layout], captions: list[str], **options):
     return pipe(
         captions,
         layout_phrases=[[each.name for each in layout] for layout in layouts],
@@ -37,7 +39,7 @@ def painted(pipe, layouts: list[Layout], captions: list[str], **options):
     ).images
 
 
-def hits(detector, pictures, layouts: list[Layout]) -> int:
+def hits(detector, pictures, layouts: Sequence[Layout]) -> int:
     """Instances that have a thing of their name in their box, each thing counted once."""
     total = 0
     for layout, things in zip(layouts, detector.detect(pictures), strict=True):
