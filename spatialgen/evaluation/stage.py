@@ -232,7 +232,8 @@ def _kept(vae: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        vae.to(dtype)
+        if vae.dtype != dtype:
+            vae.to(dtype)
 
 
 def names_of(example: Example, given: Layout) -> list[str]:
