@@ -24,6 +24,9 @@ from spatialgen.lake.schemas import IMAGES
 from spatialgen.params import ComputeParams, load_params
 from spatialgen.project import run
 
+# Tests run in two processes: threads of both on two cores would mostly wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("unhurried", deadline=None)  # no test asserts a timing
 settings.load_profile("unhurried")
 

@@ -15,6 +15,7 @@ from spatialgen.lake.lake import Lake
 from spatialgen.layouts import Layout, make_layout
 
 SHOWN = 6  # cases
+WIDEST = 1200  # pixels
 CONDITIONS = (OFF, ON, PLANNED, SHUFFLED)
 JUDGE = "detector"  # whose figures are plotted
 FIGURES = ("geneval", "mig_miou")
@@ -32,7 +33,9 @@ def write_sheet(
         for name, rows in shown.items():
             panels.append(_painted_panel(lake, name, rows.get(case.row_id)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_panels(panels, columns=1 + len(shown)).save(path, quality=85)
+    sheet = draw_panels(panels, columns=1 + len(shown))
+    sheet.thumbnail((WIDEST, sheet.height))  # git keeps it
+    sheet.save(path, quality=80)
 
 
 def _first_of_each(rows: Sequence[Painted]) -> dict[int, Painted]:
