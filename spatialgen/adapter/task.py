@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -15,7 +16,6 @@ from spatialgen.adapter.batches import AdapterBatches, gather, layouts_of
 from spatialgen.adapter.control import LayoutBatch
 from spatialgen.adapter.geometry import covered
 from spatialgen.adapter.noise import Noise
-from spatialgen.rows.batcher import is_out_of_memory
 from spatialgen.training.task import Batch, Task
 
 BOX_WEIGHT = 2.0  # by how much more an error within a box weighs: things are small
@@ -93,7 +93,7 @@ class AdapterTask(Task):
             if self.draw:
                 self.draw(self.adapter, self.step)
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if not should_reduce_batch_size(error):
                 raise
             tqdm.write(f"no pictures of step {self.step}: they do not fit into memory", sys.stderr)
 

@@ -165,7 +165,7 @@ class CaptionClassifier:
             for name, values in pad_left(tails, past=past, pad=self._pad_id()).items()
         }
         if self._prefix is not None:
-            inputs["past_key_values"] = _shared(self._prefix, len(tails))
+            inputs["cache"] = _shared(self._prefix, len(tails))
         use_cache = self._prefix is not None
         logits: torch.Tensor = self.model(**inputs, use_cache=use_cache, logits_to_keep=1).logits
         return logits[:, -1]
@@ -184,7 +184,7 @@ class CaptionClassifier:
         ids = torch.tensor([self.tokens.prefix], device=self.model.device)
         with torch.inference_mode():
             output = self.model(ids, use_cache=True, logits_to_keep=1)
-        cache = getattr(output, "past_key_values", None)
+        cache = getattr(output, "cache", None)
         if isinstance(cache, DynamicCache) and all(type(x) is DynamicLayer for x in cache.layers):
             return cache
         return None

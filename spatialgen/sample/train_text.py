@@ -87,12 +87,12 @@ def label_logits(
     """[n, vocabulary] logits after the prompt around each caption, the prefix's states shared."""
     tails = [[*ids, *tokens.suffix] for ids in captions]
     cache = DynamicCache(config=model.config)
-    model.model(torch.tensor([tokens.prefix]), past_key_values=cache, use_cache=True)
+    model.model(torch.tensor([tokens.prefix]), cache=cache, use_cache=True)
     cache.batch_repeat_interleave(len(tails))
     inputs = pad_left(tails, past=len(tokens.prefix), pad=pad)
     logits: torch.Tensor = model(
         **{name: torch.from_numpy(values) for name, values in inputs.items()},
-        past_key_values=cache,
+        cache=cache,
         use_cache=True,
         logits_to_keep=1,
     ).logits

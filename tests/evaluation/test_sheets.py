@@ -6,7 +6,7 @@ from PIL import Image
 from spatialgen.drawing import MARGIN, SIDE
 from spatialgen.evaluation.asked import held_out
 from spatialgen.evaluation.painted import Painted
-from spatialgen.evaluation.sheets import SHOWN, write_sheet, write_sweeps
+from spatialgen.evaluation.sheets import SHOWN, WIDEST, write_sheet, write_sweeps
 from spatialgen.evaluation.stage import as_png
 from spatialgen.lake.schemas import GENERATIONS
 from tests.evaluation.lakes import evaluate_params, fill
@@ -55,7 +55,8 @@ def test_conditions_stand_side_by_side_with_their_boxes(lake, tmp_path):
     painted["shuffled"] = [Painted({"row_id": cases[0].row_id}, None)]
     write_sheet(lake, cases, painted, tmp_path / "plots" / "sheet.jpg")
     with Image.open(tmp_path / "plots" / "sheet.jpg") as sheet:
-        assert sheet.width == 4 * (SIDE + MARGIN) + MARGIN
+        assert sheet.width == WIDEST
+        sheet = sheet.resize((4 * (SIDE + MARGIN) + MARGIN, round(sheet.height * 1576 / WIDEST)))
         assert SHOWN * SIDE < sheet.height < SHOWN * (SIDE + 100)
         true, off, on, failed = middles(sheet, 4, SIDE)
         edges = np.asarray(sheet, np.int16)[MARGIN : MARGIN + SIDE]

@@ -139,7 +139,6 @@ def test_lora_leaves_what_was_trained_and_plan_reads_it(trained):
         ({"base": "nowhere/at-all"}, "train_planner.revision"),
         ({"base": "queries"}, "does not load as a causal language model"),
         ({"base": "models/planner"}, "is what this stage writes"),
-        ({"precision": "fp16", "seed": 5}, "precision = fp16 needs a GPU"),
         ({"steps": 0}, "train_planner.steps"),
         ({"resume": "queries"}, "holds no checkpoint"),
     ],
