@@ -28,11 +28,18 @@ def generate(
     base: Annotated[
         str | None, typer.Option(help="the adapter's base, where it is elsewhere than it was")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the noise")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of the noise")] = 0,
+    samples: Annotated[
+        int, typer.Option(min=1, max=64, help="layouts planned; the best by the referee is taken")
+    ] = 8,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="of denoising")] = 25,
-    guidance: Annotated[float, typer.Option(min=0, help="guidance_scale")] = 5.0,
-    layout_guidance: Annotated[float, typer.Option(min=0, help="layout_guidance_scale")] = 0.0,
-    scale: Annotated[float, typer.Option(min=0, help="layout_scale; 0: the base alone")] = 1.0,
+    guidance: Annotated[float, typer.Option(min=0, max=100, help="guidance_scale")] = 5.0,
+    layout_guidance: Annotated[
+        float, typer.Option(min=0, max=100, help="layout_guidance_scale")
+    ] = 0.0,
+    scale: Annotated[
+        float, typer.Option(min=0, max=100, help="layout_scale; 0: the base alone")
+    ] = 1.0,
     beta: Annotated[
         float, typer.Option(min=0, max=1, help="share of the steps in which the adapter works")
     ] = 1.0,
@@ -41,8 +48,10 @@ def generate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda")] = "auto",
 ) -> None:
     """Paint a caption, its things in the boxes of a layout file or where the planner puts them."""
+    quieten()  # before what warns while it is imported
     import torch
 
+    from spatialgen.errors import InputError
     from spatialgen.layouts import format_layout
     from spatialgen.pipelines.loading import load_pipeline
     from spatialgen.pipelines.provenance import save_picture
@@ -50,9 +59,11 @@ def generate(
 
     given = read_layout(layout) if layout else None
     adapter = adapter or find_root() / "models" / "adapter"
-    if given is None and scale:
+    planned = given is None and scale > 0 and beta > 0
+    if planned:
         planner = planner or find_root() / "models" / "planner"
-    pipe = load_pipeline(adapter, base=base, device=device, planner=planner)
+        given = plan(planner, prompt, samples, seed)
+    pipe = load_pipeline(adapter, base=base, device=device)
     boxes: dict[str, Any] = {}
     if given is not None:
         boxes["layout_phrases"] = [[thing.name for thing in given]]
@@ -68,8 +79,11 @@ def generate(
         "width": width or usual,
     }
     noise = torch.Generator().manual_seed(seed)  # on the CPU: equal on every device
-    picture = pipe(prompt, generator=noise, **settings, **boxes).images[0]
-    followed = given if given is not None else (pipe.planned or [()])[0]
+    try:
+        picture = pipe(prompt, generator=noise, **settings, **boxes).images[0]
+    except ValueError as error:  # such as sides that no latents have
+        raise InputError(f"{' '.join(str(error).split())}; change them") from None
+    followed = given or ()
     about = {
         "prompt": prompt,
         "seed": seed,
@@ -80,7 +94,7 @@ def generate(
         "boxes_drawn": draw_boxes,
         "layout": format_layout(followed),
         "adapter": pipe.spatial_adapter.origin,
-        "planner": _said_by(planner) if pipe.planned and planner else None,
+        "planner": _said_by(planner) if planned and planner else None,
     }
     if draw_boxes:
         picture = draw_layout(picture, followed)
@@ -131,13 +145,41 @@ def read_layout(path: Path) -> "Layout":
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); give a UTF-8 file") from None
-    if not text.startswith("["):
+    if not text:
+        raise InputError(f"{path} is empty; write [] for a layout without things")
+    if not text.startswith(("[", "{")):
         return parse_layout(text)
     try:
         objects = json.loads(text)
         return make_layout([{"name": each["name"], "bbox": each["bbox"]} for each in objects])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no list of name and bbox ({error}); mend it") from None
+        said = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f'{path} is no list of {{"name": ..., "bbox": [x1, y1, x2, y2]}} ({said}); mend it'
+        ) from None
+
+
+def plan(planner: Path, prompt: str, samples: int, seed: int) -> "Layout":
+    """The planner's layout of a caption; said so where the referee finds its positions wrong."""
+    from spatialgen.layouts import boxes_by_name
+    from spatialgen.planner.planner import LayoutPlanner
+    from spatialgen.relations.referee import judge, spatial_agree
+
+    (layout,) = LayoutPlanner.from_pretrained(planner).plan([prompt], samples=samples, seed=seed)
+    if spatial_agree(judge(prompt, boxes_by_name(layout))) is False:
+        print("the planned boxes are not where the caption says; see --samples, --layout",
+              file=sys.stderr)  # fmt: skip
+    return layout
+
+
+def quieten() -> None:
+    """Leave the console to what the commands say."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for each in (diffusers_logging, transformers_logging):
+        each.set_verbosity_error()
+        each.disable_progress_bar()
 
 
 def draw_layout(picture: "Image.Image", layout: "Layout") -> "Image.Image":

@@ -39,7 +39,7 @@ def export(
     samples: Annotated[
         int | None, typer.Option(min=1, help="pictures of each prompt; the suite's own number")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of the pictures")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="of the pictures")] = 0,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="of denoising")] = 25,
     guidance: Annotated[float, typer.Option(min=0, help="guidance_scale")] = 5.0,
     layout_guidance: Annotated[float, typer.Option(min=0, help="layout_guidance_scale")] = 0.0,
@@ -79,6 +79,9 @@ def export(
     if prompts_only:
         done = export_prompts(chosen, read, out, settings=settings, samples=samples)
     else:
+        from spatialgen.cli.painted import quieten
+
+        quieten()  # before what warns while it is imported
         from spatialgen.pipelines.loading import load_pipeline
 
         pipe = load_pipeline(

@@ -225,10 +225,11 @@ def with_layout_arguments(plain: Any) -> inspect.Signature:
 
 def read_layouts(phrases: Any, boxes: Any, count: int) -> list[Layout]:
     """The layouts of `count` prompts; InputError where phrases and boxes make none."""
-    if len(phrases) != count or len(boxes) != count:
+    flat = any(each is None or isinstance(each, str) for each in (*phrases, *boxes))
+    if len(phrases) != count or len(boxes) != count or flat:
         raise InputError(
             f"layout_phrases of {len(phrases)} and layout_boxes of {len(boxes)} prompts do not fit "
-            f"{count} prompts; give a list for each"
+            f"{count} prompts; give a list of phrases and one of boxes for each, [] for no thing"
         )
     return [_read_layout(*each) for each in zip(phrases, boxes, strict=True)]
 

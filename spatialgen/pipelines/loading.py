@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 from diffusers import DiffusionPipeline
 
 from spatialgen.adapter.adapter import SpatialAdapter
@@ -48,10 +49,16 @@ def load_pipeline(
     pipeline = chosen.from_pretrained(
         named, revision=origin.get("revision"), dtype=kind, use_safetensors=True
     )
-    if offload:
-        pipeline.enable_model_cpu_offload(device=device)
-    else:
-        pipeline.to(device)
+    try:
+        if offload:
+            pipeline.enable_model_cpu_offload(device=device)
+        else:
+            pipeline.to(device)
+    except (AssertionError, RuntimeError) as error:
+        if should_reduce_batch_size(error):
+            raise
+        said = " ".join(str(error).split())[:120]
+        raise InputError(f"device {device} is not to be had ({said}); take auto, or cpu") from None
     pipeline.set_progress_bar_config(disable=True)
     pipeline.load_spatial_adapter(loaded)
     return pipeline if planner is None else pipeline.load_layout_planner(planner)
