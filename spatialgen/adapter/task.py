@@ -34,8 +34,7 @@ class AdapterTask(Task):
         draw: Callable[[SpatialAdapter, int], Any] | None = None,
     ) -> None:
         """`unet`: frozen, in the precision that it computes in; `held_out`: batches for validation;
-        `draw`: shows what the adapter
-        does after so many steps."""
+        `draw`: shows what the adapter does after so many steps."""
         self.adapter = adapter.install(unet.requires_grad_(False))
         self.unet, self.noise, self.collate, self.draw = unet, noise, collate, draw
         self.modules = nn.ModuleDict({"adapter": adapter, "unet": unet})
