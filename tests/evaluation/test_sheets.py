@@ -56,10 +56,10 @@ def test_conditions_stand_side_by_side_with_their_boxes(lake, tmp_path):
     write_sheet(lake, cases, painted, tmp_path / "plots" / "sheet.jpg")
     with Image.open(tmp_path / "plots" / "sheet.jpg") as sheet:
         assert sheet.width == WIDEST
-        sheet = sheet.resize((4 * (SIDE + MARGIN) + MARGIN, round(sheet.height * 1576 / WIDEST)))
-        assert SHOWN * SIDE < sheet.height < SHOWN * (SIDE + 100)
-        true, off, on, failed = middles(sheet, 4, SIDE)
-        edges = np.asarray(sheet, np.int16)[MARGIN : MARGIN + SIDE]
+        whole = sheet.resize((4 * (SIDE + MARGIN) + MARGIN, round(sheet.height * 1576 / WIDEST)))
+        assert SHOWN * SIDE < whole.height < SHOWN * (SIDE + 100)
+        true, off, on, failed = middles(whole, 4, SIDE)
+        edges = np.asarray(whole, np.int16)[MARGIN : MARGIN + SIDE]
     assert np.abs(off - RED).max() < 12
     assert np.abs(on - BLUE).max() < 12
     assert failed.min() > 240
