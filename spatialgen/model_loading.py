@@ -56,3 +56,9 @@ def local_or_hub(model: str) -> str:
     """The folder that `model` names, with ~ in place; otherwise `model`, a hub id."""
     folder = Path(model).expanduser()
     return str(folder) if folder.is_dir() else model
+
+
+def find_base(base: str, trained: Path) -> str:
+    """The folder that a trained model's folder names from its project's root, or the hub id."""
+    above = (folder / base for folder in trained.resolve().parents)
+    return next((str(folder) for folder in (Path(base), *above) if folder.is_dir()), base)

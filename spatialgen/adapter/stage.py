@@ -22,7 +22,7 @@ from spatialgen.model_identity import model_identity
 from spatialgen.model_loading import choose_device, local_or_hub
 from spatialgen.params import Params
 from spatialgen.training.folder import TrainingFolder
-from spatialgen.training.loop import Loop, LoopSettings, Report, train
+from spatialgen.training.loop import COMPUTED, Loop, LoopSettings, Report, train
 from spatialgen.training.task import Batch
 
 REVISION = 1  # raise it when equal params would train another adapter
@@ -31,7 +31,6 @@ TABLES = ("boxes", "captions", "latents", "prompts", "splits")
 SIZES = {"width", "token_width", "heads", "frequencies", "adapter_layers"}
 SETTINGS = {"steps", "batch", "rate", "every", "seed", "precision"}
 SEEN = {"seed", "caption_dropout", "box_dropout", "mirrored", "min_area", "min_visible"}
-FROZEN = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def train_adapter(lake: Lake, params: Params, report: Report) -> TrainingFolder:
@@ -99,7 +98,7 @@ def make_loop(
     section, compute = params.train_adapter, params.compute
     base = local_or_hub(params.encode.model)
     device = choose_device(compute.device)
-    frozen = torch.float32 if device == "cpu" else FROZEN[section.precision]
+    frozen = torch.float32 if device == "cpu" else COMPUTED[section.precision]
     revision = params.encode.revision
     unet = _load(UNet2DConditionModel, base, "unet", revision, frozen)
     if compute.gradient_checkpointing:

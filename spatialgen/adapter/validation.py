@@ -12,6 +12,7 @@ from spatialgen.adapter.adapter import SpatialAdapter
 from spatialgen.adapter.batches import NO_CAPTION, AdapterBatches, gather, layouts_of, spread
 from spatialgen.adapter.rows import AdapterRows
 from spatialgen.drawing import AGREES, Panel, draw_panels
+from spatialgen.encode.generator import decode_latents
 from spatialgen.grounding.detector import to_bytes
 from spatialgen.training.task import Batch
 
@@ -75,12 +76,9 @@ class ValidationGrid:
     def _decode(self, latents: Tensor) -> list[Image.Image]:
         """One at a time, and off the device again: beside a training there is little room."""
         vae = self.vae.to(latents.device)
-        scaled = latents.to(vae.dtype) / vae.config.scaling_factor
-        scaled = scaled + (vae.config.shift_factor or 0.0)
         try:
-            # SDXL's autoencoder overflows in float16.
             with torch.autocast(latents.device.type, enabled=False):
-                pixels = [to_bytes(vae.decode(each[None]).sample.float())[0] for each in scaled]
+                pixels = [to_bytes(decode_latents(vae, each[None]).float())[0] for each in latents]
         finally:
             self.vae.to("cpu")
         return [Image.fromarray(each) for each in pixels]

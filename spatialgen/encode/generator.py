@@ -22,6 +22,15 @@ PIPELINES = ("KolorsPipeline", "StableDiffusionXLPipeline")
 T = TypeVar("T")
 
 
+def decode_latents(autoencoder: "AutoencoderKL", latents: "Tensor") -> "Tensor":
+    """[n, 3, h, w] pixels in about [-1, 1] of latents as `encode_pictures` makes them, in the
+    autoencoder's own precision; SDXL's overflows in float16."""
+    config = autoencoder.config
+    unscaled = latents / config.scaling_factor + (config.get("shift_factor") or 0.0)
+    pixels: Tensor = autoencoder.decode(unscaled.to(autoencoder.device, autoencoder.dtype)).sample
+    return pixels
+
+
 @dataclass(frozen=True)
 class Generator:
     """A Kolors or SDXL pipeline that is not loaded yet; see `read`."""

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from spatialgen.encode.generator import decode_latents
 from spatialgen.encode.tables import Latents
 from spatialgen.errors import InputError
 from spatialgen.evaluation.asked import KEY, example_of, read_layout
@@ -189,11 +190,10 @@ class Evaluate:
         """What the autoencoder makes of the true pictures' latents."""
         vae = self.pipe.vae
         latents = torch.stack([each.latents for each in self.latents.take(digests)])
-        latents = latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0.0)
         with _kept(vae):
             if vae.dtype == torch.float16 and vae.config.force_upcast:  # as SDXL's does
                 vae.to(torch.float32)
-            pixels = vae.decode(latents.to(vae.device, vae.dtype)).sample
+            pixels = decode_latents(vae, latents)
         pictures: list[Image.Image] = self.pipe.image_processor.postprocess(pixels)
         return pictures
 

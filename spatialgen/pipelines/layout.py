@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,6 @@ from spatialgen.planner.planner import LayoutPlanner
 
 ADAPTER_FOLDER = "spatial_adapter"
 PHRASES_AT_ONCE = 32
-BBox = Sequence[float]
 
 LAYOUT_ARGUMENTS = {
     "layout_phrases": None,
@@ -127,11 +126,10 @@ class LayoutMixin:
         given = arguments["prompt_embeds"] if prompt is None else prompt
         count = 1 if single or given is None else len(given)  # without both, the pipeline complains
         if phrases is None and boxes is None:
-            if self.layout_planner is None or self.spatial_adapter is None or prompt is None:
+            planner = self.layout_planner if plans and self.spatial_adapter else None
+            if planner is None or prompt is None:
                 return None
-            if not plans:
-                return None
-            self.planned = self.layout_planner.plan([prompt] if single else list(prompt))
+            self.planned = planner.plan([prompt] if single else list(prompt))
             return self.planned
         if self.spatial_adapter is None:
             raise InputError(
@@ -139,11 +137,7 @@ class LayoutMixin:
             )
         if phrases is None or boxes is None:
             raise InputError("layout_phrases and layout_boxes belong together; give both, or none")
-        if (
-            count == 1
-            and all(isinstance(each, str) for each in phrases)
-            and not (phrases == [] and boxes == [[]])
-        ):
+        if count == 1 and all(isinstance(each, str) for each in phrases):
             phrases, boxes = [phrases], [boxes]
         return read_layouts(phrases, boxes, count)
 

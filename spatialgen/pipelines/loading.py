@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from spatialgen.adapter.adapter import SpatialAdapter
 from spatialgen.errors import InputError
 from spatialgen.model_identity import model_identity
-from spatialgen.model_loading import choose_device, choose_dtype
+from spatialgen.model_loading import choose_device, choose_dtype, find_base
 from spatialgen.pipelines.kolors import KolorsSpatialPipeline
 from spatialgen.pipelines.sdxl import StableDiffusionXLSpatialPipeline
 
@@ -74,9 +74,3 @@ def pipeline_class(model: str, revision: str | None = None) -> Any:
     if name not in PIPELINES:
         raise InputError(f"{model} is a {name}; give one of {', '.join(PIPELINES)}")
     return PIPELINES[name]
-
-
-def find_base(base: str, trained: Path) -> str:
-    """The folder that a trained model names from its project's root, or the hub id."""
-    above = (folder / base for folder in trained.resolve().parents)
-    return next((str(folder) for folder in (Path(base), *above) if folder.is_dir()), base)

@@ -18,7 +18,7 @@ from transformers import (
 
 from spatialgen.errors import InputError, ParamsError
 from spatialgen.layouts import Layout, boxes_by_name
-from spatialgen.model_loading import load_network, local_or_hub
+from spatialgen.model_loading import find_base, load_network, local_or_hub
 from spatialgen.planner.embeddings import begin_near_mean, make_room
 from spatialgen.planner.grammar import MOST_TOKENS, LayoutGrammar, MedianBins, Tree, name_tree
 from spatialgen.planner.vocabulary import Vocabulary
@@ -247,9 +247,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _find_base(base: str, planner: Path) -> str:
-    """The folder that a planner's config names from its project's root, or the hub id."""
-    above = (folder / base for folder in planner.resolve().parents)
-    found = next((str(folder) for folder in (Path(base), *above) if folder.is_dir()), base)
+    """The base of a planner that names one; InputError where that is itself."""
+    found = find_base(base, planner)
     if Path(found).resolve() == planner.resolve():
         raise InputError(f"{planner} names itself as its base; train it from another one")
     return found
